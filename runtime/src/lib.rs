@@ -1,1 +1,13 @@
-//! x
+//! Devices, their memory, the operations of a LLaMA and its optimizer, collectives, and the dataset.
+//!
+//! `ops` is the face: one safe function per operation, forward and backward in one file. `cpu` runs
+//! it on host cores. Results never depend on how many threads ran: work is cut in tiles of fixed
+//! size, and threads only decide who computes which tile. No async, no network.
+
+mod buffer;
+mod device;
+mod error;
+
+pub use buffer::{Buffer, Element, View, ViewMut};
+pub use device::{Cpu, Device};
+pub use error::RuntimeError;

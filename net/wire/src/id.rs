@@ -1,0 +1,126 @@
+//! Names of things, each its own type, so that a uid is never passed where a window is meant.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub $inner);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+number! {
+    /// A peer's seat on the subnet, as the chain assigns it.
+    Uid(u16)
+}
+number! {
+    /// One outer step: a fixed run of chain blocks, counted from the run's first.
+    Window(u64)
+}
+number! {
+    /// Height of a chain block.
+    BlockNumber(u64)
+}
+
+macro_rules! bytes32 {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; 32]);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({self})", stringify!($name))
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = HexError;
+
+            /// Reads 64 hexadecimal digits.
+            fn from_str(text: &str) -> Result<Self, HexError> {
+                parse_hex32(text).map(Self)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+bytes32! {
+    /// A peer's sr25519 public key, the name it signs with.
+    Hotkey
+}
+bytes32! {
+    /// BLAKE3 hash of a run description: the name of a run.
+    RunId
+}
+bytes32! {
+    /// Root of the hash tree over the shared parameters; equal roots mean equal bits.
+    StateRoot
+}
+bytes32! {
+    /// BLAKE3 hash of some bytes.
+    Digest
+}
+
+/// Text that is not 64 hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected 64 hexadecimal digits, found {found} characters")]
+pub struct HexError {
+    found: usize,
+}
+
+fn parse_hex32(text: &str) -> Result<[u8; 32], HexError> {
+    let refuse = || HexError { found: text.chars().count() };
+    let digits = text.as_bytes();
+    if digits.len() != 64 {
+        return Err(refuse());
+    }
+    let mut out = [0; 32];
+    for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
+        let nibble = |digit: u8| (digit as char).to_digit(16).ok_or_else(refuse);
+        *byte = (nibble(pair[0])? << 4 | nibble(pair[1])?) as u8;
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hex_round_trips_and_refuses_what_is_not_hex() {
+        let key = Hotkey(std::array::from_fn(|i| i as u8 * 7));
+        assert_eq!(key.to_string().parse::<Hotkey>().unwrap(), key);
+        assert!("12".parse::<Hotkey>().is_err());
+        assert!("g".repeat(64).parse::<Hotkey>().is_err());
+    }
+}
