@@ -1,0 +1,36 @@
+//! Token shards on disk: which samples a peer trains on, and how they become batches.
+//!
+//! A sample is 2,048 tokens. A shard is `train_000000.npy`, all its tokens as flat little-endian
+//! `u32`, beside `sample_ids_000000.npy`, one `u64` hash per sample. Both are memory-mapped, so a
+//! shard may be far larger than memory. `dataset.json` beside them says what the tokens are.
+
+mod assignment;
+mod batch;
+mod description;
+mod digest;
+mod error;
+mod folder;
+mod npy;
+mod pcg;
+mod schedule;
+mod shard;
+pub mod synth;
+mod writer;
+
+pub use assignment::Assignment;
+pub use batch::{BatchRules, IGNORE, fill_batch};
+pub use description::{Description, ShardDescription};
+pub use digest::{sample_digest, sample_id};
+pub use error::DatasetError;
+pub use folder::Dataset;
+pub use npy::{NpyArray, NpyValue, NpyWriter};
+pub use pcg::Pcg64;
+pub use schedule::ShardSchedule;
+pub use shard::Shard;
+pub use writer::{DatasetWriter, Provenance, Written};
+
+/// Tokens in a sample. Changing this breaks every sample id and every assignment.
+pub const SAMPLE_TOKENS: usize = 2048;
+
+#[cfg(target_endian = "big")]
+compile_error!("shards are mapped as little-endian integers; this machine is big-endian");

@@ -1,0 +1,73 @@
+//! Samples to batches: inputs and targets `[samples * 2048 / seq_len, seq_len]`, row by row.
+//!
+//! The target of a token is its successor within the row. The last of a row has none, and the end of
+//! a document is never one: both are [`IGNORE`]. Buffers are the caller's; nothing is allocated.
+
+use super::{DatasetError, SAMPLE_TOKENS, Shard};
+
+/// The target that does not count towards the loss.
+pub const IGNORE: u32 = u32::MAX;
+
+/// How tokens become inputs and targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchRules {
+    /// Tokens in a row; a divisor of 2,048.
+    pub seq_len: usize,
+    /// Size of the model's vocabulary: every token is below it.
+    pub vocab: u32,
+    /// Token that ends a document, never a target.
+    pub eos: Option<u32>,
+}
+
+/// Fills `inputs` and `targets`, each `[samples.len() * 2048]`, from samples of one shard.
+///
+/// # Errors
+/// A sample is beyond the shard, holds a token beyond the vocabulary, or `seq_len` does not divide
+/// 2,048. The buffers then hold part of the batch.
+///
+/// # Panics
+/// A buffer is not exactly as long as the samples together.
+pub fn fill_batch(
+    shard: &Shard,
+    samples: &[u64],
+    rules: BatchRules,
+    inputs: &mut [u32],
+    targets: &mut [u32],
+) -> Result<(), DatasetError> {
+    let BatchRules { seq_len, vocab, eos } = rules;
+    if seq_len == 0 || !SAMPLE_TOKENS.is_multiple_of(seq_len) {
+        return Err(DatasetError::SequenceLength { seq_len });
+    }
+    assert_eq!(inputs.len(), samples.len() * SAMPLE_TOKENS, "inputs hold exactly the samples");
+    assert_eq!(targets.len(), inputs.len(), "targets are as many as inputs");
+    for (i, &sample) in samples.iter().enumerate() {
+        let tokens = shard.sample(sample)?;
+        check_vocabulary(shard, sample, tokens, vocab)?;
+        let range = i * SAMPLE_TOKENS..(i + 1) * SAMPLE_TOKENS;
+        inputs[range.clone()].copy_from_slice(tokens);
+        let rows = tokens.chunks_exact(seq_len).zip(targets[range].chunks_exact_mut(seq_len));
+        for (row, targets) in rows {
+            let (last, targets) = targets.split_last_mut().expect("a row has a token");
+            for (target, &next) in targets.iter_mut().zip(&row[1..]) {
+                *target = if Some(next) == eos { IGNORE } else { next };
+            }
+            *last = IGNORE;
+        }
+    }
+    Ok(())
+}
+
+/// One pass for the largest token; only a shard that fails is searched for the place.
+fn check_vocabulary(
+    shard: &Shard,
+    sample: u64,
+    tokens: &[u32],
+    vocab: u32,
+) -> Result<(), DatasetError> {
+    if tokens.iter().fold(0, |largest, &token| largest.max(token)) < vocab {
+        return Ok(());
+    }
+    let position = tokens.iter().position(|&token| token >= vocab).unwrap_or(0);
+    let (path, token) = (shard.path().to_path_buf(), tokens[position]);
+    Err(DatasetError::TokenBeyondVocabulary { path, sample, position, token, vocab })
+}

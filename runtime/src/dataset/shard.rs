@@ -1,0 +1,122 @@
+//! One shard: `u32` tokens and the `u64` ids of its samples, both mapped.
+
+use std::path::{Path, PathBuf};
+
+use super::{DatasetError, NpyArray, SAMPLE_TOKENS, sample_id};
+
+/// A mapped shard.
+#[derive(Debug)]
+pub struct Shard {
+    path: PathBuf,
+    tokens: NpyArray<u32>,
+    ids: NpyArray<u64>,
+    samples: u64,
+}
+
+impl Shard {
+    /// Maps shard `index` of the folder `dir`.
+    ///
+    /// # Errors
+    /// As [`Shard::open_pair`].
+    pub fn open(dir: &Path, index: u32) -> Result<Self, DatasetError> {
+        Self::open_pair(&tokens_path(dir, index), &ids_path(dir, index))
+    }
+
+    /// Maps a file of tokens `[samples * 2048]` and the file of ids `[samples]` beside it. Where the
+    /// ids are fewer than the tokens' samples, the shard ends with them.
+    ///
+    /// # Errors
+    /// A file is missing or damaged, the tokens are no whole samples, or not even one.
+    pub fn open_pair(tokens_path: &Path, ids_path: &Path) -> Result<Self, DatasetError> {
+        let path = tokens_path.to_path_buf();
+        let tokens = NpyArray::<u32>::open(tokens_path)?;
+        let ids = NpyArray::<u64>::open(ids_path)?;
+        let (token_count, id_count) = (tokens.values().len(), ids.values().len());
+        let samples = (token_count / SAMPLE_TOKENS).min(id_count);
+        if samples == 0 {
+            return Err(DatasetError::TooShort { path, tokens: token_count, ids: id_count });
+        }
+        if !token_count.is_multiple_of(SAMPLE_TOKENS) {
+            return Err(DatasetError::NotWholeSamples { path, tokens: token_count });
+        }
+        Ok(Self { path, tokens, ids, samples: samples as u64 })
+    }
+
+    /// The file of tokens.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Number of samples.
+    pub fn samples(&self) -> u64 {
+        self.samples
+    }
+
+    /// All tokens, `[samples * 2048]`.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens.values()[..self.samples as usize * SAMPLE_TOKENS]
+    }
+
+    /// Tokens of one sample, `[2048]`.
+    ///
+    /// # Errors
+    /// There are fewer samples.
+    pub fn sample(&self, sample: u64) -> Result<&[u32], DatasetError> {
+        let start = self.checked(sample)? * SAMPLE_TOKENS;
+        Ok(&self.tokens.values()[start..start + SAMPLE_TOKENS])
+    }
+
+    /// Recorded id of one sample.
+    ///
+    /// # Errors
+    /// There are fewer samples.
+    pub fn id(&self, sample: u64) -> Result<u64, DatasetError> {
+        Ok(self.ids.values()[self.checked(sample)?])
+    }
+
+    /// Checks that a sample's tokens still hash to its id.
+    ///
+    /// # Errors
+    /// They do not, or there are fewer samples.
+    pub fn verify(&self, sample: u64) -> Result<(), DatasetError> {
+        let (recorded, computed) = (self.id(sample)?, sample_id(self.sample(sample)?));
+        if recorded != computed {
+            let path = self.path.clone();
+            return Err(DatasetError::IdMismatch { path, sample, recorded, computed });
+        }
+        Ok(())
+    }
+
+    fn checked(&self, sample: u64) -> Result<usize, DatasetError> {
+        if sample >= self.samples {
+            let path = self.path.clone();
+            return Err(DatasetError::SampleBeyond { path, sample, samples: self.samples });
+        }
+        Ok(sample as usize)
+    }
+}
+
+/// File of tokens of shard `index`.
+pub(super) fn tokens_path(dir: &Path, index: u32) -> PathBuf {
+    dir.join(format!("train_{index:06}.npy"))
+}
+
+/// File of sample ids of shard `index`.
+pub(super) fn ids_path(dir: &Path, index: u32) -> PathBuf {
+    dir.join(format!("sample_ids_{index:06}.npy"))
+}
+
+/// Indices of the shards that lie in `dir`, ascending.
+pub(super) fn indices(dir: &Path) -> Result<Vec<u32>, DatasetError> {
+    let failed = |e| DatasetError::io("read", dir, e);
+    let mut indices = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        let digits =
+            name.to_str().and_then(|name| name.strip_prefix("train_")?.strip_suffix(".npy"));
+        indices
+            .extend(digits.filter(|digits| digits.len() == 6).and_then(|d| d.parse::<u32>().ok()));
+    }
+    indices.sort_unstable();
+    Ok(indices)
+}

@@ -1,0 +1,215 @@
+//! Folders of shards as a peer meets them: written, read, cut into batches, and damaged.
+
+use std::path::Path;
+
+use runtime::dataset::{
+    BatchRules, Dataset, DatasetError, DatasetWriter, Description, IGNORE, NpyWriter, Provenance,
+    SAMPLE_TOKENS, Shard, Written, fill_batch, sample_id, synth,
+};
+
+const RULES: BatchRules = BatchRules { seq_len: 256, vocab: 50_000, eos: Some(3) };
+
+fn provenance() -> Provenance {
+    Provenance {
+        tokenizer: "byte".to_string(),
+        vocab: 50_000,
+        eos: Some(3),
+        entropy_nats_per_token: None,
+        seed: None,
+        source: "counting".to_string(),
+    }
+}
+
+/// A folder with the tokens `0, 1, 2, ...`, pushed in pieces of uneven length.
+fn counting(dir: &Path, tokens: usize, shard_tokens: u64) -> Written {
+    let tokens: Vec<u32> = (0..tokens as u32).collect();
+    let mut writer = DatasetWriter::create(dir, shard_tokens).unwrap();
+    for piece in tokens.chunks(777) {
+        writer.push(piece).unwrap();
+    }
+    writer.finish(provenance()).unwrap()
+}
+
+fn flip_byte(path: &Path, at: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn shards_hold_whole_samples_end_to_end_and_the_tail_is_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let Written { dataset, dropped_tokens } = counting(dir.path(), 5 * 2048 + 9, 2 * 2048 + 5);
+    assert_eq!(dropped_tokens, 9);
+    assert_eq!(dataset.samples(), 5);
+    let samples: Vec<_> = dataset.shards().map(|(index, shard)| (index, shard.samples())).collect();
+    assert_eq!(samples, [(0, 2), (1, 2), (2, 1)]);
+    for sample in 0..5 {
+        let (shard, within) = dataset.locate(sample).unwrap();
+        assert_eq!(shard.sample(within).unwrap()[7], sample as u32 * 2048 + 7);
+        assert_eq!(shard.id(within).unwrap(), sample_id(shard.sample(within).unwrap()));
+        shard.verify(within).unwrap();
+    }
+    assert!(matches!(dataset.locate(5), Err(DatasetError::SampleBeyond { samples: 5, .. })));
+    assert!(matches!(dataset.shard(3), Err(DatasetError::Missing { .. })));
+}
+
+#[test]
+fn targets_are_inputs_shifted_within_a_row_without_the_end_of_documents() {
+    let dir = tempfile::tempdir().unwrap();
+    let dataset = counting(dir.path(), 3 * 2048, u64::MAX).dataset;
+    let (mut inputs, mut targets) = (vec![7; 2 * SAMPLE_TOKENS], vec![7; 2 * SAMPLE_TOKENS]);
+    let shard = dataset.shard(0).unwrap();
+    fill_batch(shard, &[2, 0], RULES, &mut inputs, &mut targets).unwrap();
+    for (at, (&input, &target)) in inputs.iter().zip(&targets).enumerate() {
+        let token = if at < 2048 { at as u32 + 2 * 2048 } else { at as u32 - 2048 };
+        assert_eq!(input, token);
+        let ignored = at % 256 == 255 || token + 1 == 3;
+        assert_eq!(target, if ignored { IGNORE } else { token + 1 });
+    }
+}
+
+#[test]
+fn a_token_beyond_the_vocabulary_is_named_with_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let dataset = counting(dir.path(), 2 * 2048, u64::MAX).dataset;
+    let (mut inputs, mut targets) = (vec![0; SAMPLE_TOKENS], vec![0; SAMPLE_TOKENS]);
+    let rules = BatchRules { vocab: 3000, ..RULES };
+    let shard = dataset.shard(0).unwrap();
+    fill_batch(shard, &[0], rules, &mut inputs, &mut targets).unwrap();
+    let error = fill_batch(shard, &[1], rules, &mut inputs, &mut targets).unwrap_err().to_string();
+    assert!(error.starts_with("token 3000 at position 952 of sample 1 of "), "{error}");
+    assert!(error.contains("train_000000.npy is beyond the vocabulary of 3000"), "{error}");
+}
+
+#[test]
+fn a_sequence_length_that_cuts_no_sample_evenly_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let dataset = counting(dir.path(), 2048, u64::MAX).dataset;
+    let (mut inputs, mut targets) = (vec![0; SAMPLE_TOKENS], vec![0; SAMPLE_TOKENS]);
+    for seq_len in [0, 300, 4096] {
+        let rules = BatchRules { seq_len, ..RULES };
+        let filled = fill_batch(dataset.shard(0).unwrap(), &[0], rules, &mut inputs, &mut targets);
+        assert!(matches!(filled, Err(DatasetError::SequenceLength { .. })));
+    }
+}
+
+#[test]
+fn a_damaged_sample_is_found_by_its_id() {
+    let dir = tempfile::tempdir().unwrap();
+    counting(dir.path(), 3 * 2048, u64::MAX);
+    flip_byte(&dir.path().join("train_000000.npy"), 128 + 4 * 2048 + 40);
+    let shard = Shard::open(dir.path(), 0).unwrap();
+    shard.verify(0).unwrap();
+    let error = shard.verify(1).unwrap_err();
+    assert!(matches!(error, DatasetError::IdMismatch { sample: 1, .. }), "{error}");
+}
+
+#[test]
+fn missing_cut_off_and_uneven_shards_are_each_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = Dataset::open(dir.path()).unwrap_err();
+    assert!(matches!(error, DatasetError::NoShards { .. }), "{error}");
+    let error = Dataset::open(&dir.path().join("none")).unwrap_err();
+    assert!(matches!(error, DatasetError::Missing { .. }), "{error}");
+
+    counting(dir.path(), 3 * 2048, u64::MAX);
+    let (tokens, ids) =
+        (dir.path().join("train_000000.npy"), dir.path().join("sample_ids_000000.npy"));
+    let (token_bytes, id_bytes) = (std::fs::read(&tokens).unwrap(), std::fs::read(&ids).unwrap());
+
+    std::fs::write(&tokens, &token_bytes[..token_bytes.len() - 100]).unwrap();
+    let error = Shard::open(dir.path(), 0).unwrap_err();
+    assert!(matches!(error, DatasetError::Length { .. }), "{error}");
+
+    let mut uneven = NpyWriter::create(&tokens).unwrap();
+    uneven.write(&[5u32; 6119]).unwrap();
+    uneven.finish().unwrap();
+    let error = Shard::open(dir.path(), 0).unwrap_err();
+    assert!(matches!(error, DatasetError::NotWholeSamples { tokens: 6119, .. }), "{error}");
+
+    std::fs::write(&tokens, &token_bytes).unwrap();
+    std::fs::write(&ids, &id_bytes[..60]).unwrap();
+    let error = Shard::open(dir.path(), 0).unwrap_err();
+    assert!(matches!(error, DatasetError::Header { .. }), "{error}");
+    std::fs::remove_file(&ids).unwrap();
+    let error = Shard::open(dir.path(), 0).unwrap_err().to_string();
+    assert!(error.contains("sample_ids_000000.npy is missing"), "{error}");
+}
+
+#[test]
+fn less_than_one_sample_is_no_dataset() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = DatasetWriter::create(dir.path(), 2048).unwrap();
+    writer.push(&[1; 2047]).unwrap();
+    let error = writer.finish(provenance()).unwrap_err();
+    assert!(matches!(error, DatasetError::NothingToWrite { tokens: 2047 }), "{error}");
+}
+
+#[test]
+fn a_folder_with_shards_of_other_origin_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    counting(dir.path(), 2048, u64::MAX);
+    let again = DatasetWriter::create(dir.path(), 2048).unwrap_err();
+    assert!(matches!(again, DatasetError::Occupied { .. }), "{again}");
+    std::fs::remove_file(Description::path(dir.path())).unwrap();
+    let again = DatasetWriter::create(dir.path(), 2048).unwrap_err();
+    assert!(matches!(again, DatasetError::Occupied { .. }), "{again}");
+    Shard::open(dir.path(), 0).unwrap().verify(0).unwrap();
+}
+
+#[test]
+fn a_description_with_an_unknown_key_or_of_other_shards_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    counting(dir.path(), 2 * 2048, u64::MAX);
+    let path = Description::path(dir.path());
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("\"vocab\"", "\"vocabulary\"")).unwrap();
+    let error = Dataset::open(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("unknown field `vocabulary`"), "{error}");
+    std::fs::write(&path, text.replace("\"samples\": 2", "\"samples\": 3")).unwrap();
+    let error = Dataset::open(dir.path()).unwrap_err();
+    assert!(matches!(error, DatasetError::Disagrees { .. }), "{error}");
+}
+
+#[test]
+fn the_generated_corpus_is_made_once_and_then_reused() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = synth::ensure(dir.path(), 5, 40).unwrap();
+    assert_eq!(made.samples(), 40);
+    assert!(made.shards().all(|(_, shard)| shard.tokens().iter().all(|&token| token < 256)));
+    let entropy = made.description().unwrap().entropy_nats_per_token.unwrap();
+    assert!((0.5..0.9).contains(&entropy), "{entropy}");
+    let path = dir.path().join("train_000000.npy");
+    let written = std::fs::metadata(&path).unwrap().modified().unwrap();
+    let reused = synth::ensure(dir.path(), 5, 40).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().modified().unwrap(), written);
+    assert_eq!(reused.description(), made.description());
+}
+
+#[test]
+fn a_half_written_corpus_is_made_again() {
+    let (whole, half) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let wanted = synth::ensure(whole.path(), 5, 40).unwrap();
+    synth::ensure(half.path(), 5, 40).unwrap();
+    // As a kill leaves it: the marker, one renamed file, one partial file, no description.
+    let description = Description::path(half.path());
+    std::fs::rename(&description, description.with_extension("json.partial")).unwrap();
+    let ids = half.path().join("sample_ids_000000.npy");
+    std::fs::rename(&ids, ids.with_extension("npy.partial")).unwrap();
+    let made = synth::ensure(half.path(), 5, 40).unwrap();
+    assert_eq!(made.description(), wanted.description());
+}
+
+#[test]
+fn a_corpus_of_another_seed_or_with_damage_is_not_taken_for_the_one_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    synth::ensure(dir.path(), 5, 40).unwrap();
+    for (seed, samples) in [(6, 40), (5, 41)] {
+        let error = synth::ensure(dir.path(), seed, samples).unwrap_err();
+        assert!(matches!(error, DatasetError::Occupied { .. }), "{error}");
+    }
+    flip_byte(&dir.path().join("train_000000.npy"), 5000);
+    let error = synth::ensure(dir.path(), 5, 40).unwrap_err();
+    assert!(matches!(error, DatasetError::Disagrees { .. }), "{error}");
+}
