@@ -147,6 +147,15 @@ fn less_than_one_sample_is_no_dataset() {
 }
 
 #[test]
+fn a_writer_that_gives_up_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = DatasetWriter::create(dir.path(), 2048).unwrap();
+    writer.push(&[1; 3 * 2048 + 5]).unwrap();
+    drop(writer);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn a_folder_with_shards_of_other_origin_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     counting(dir.path(), 2048, u64::MAX);

@@ -112,11 +112,20 @@ pub(super) fn indices(dir: &Path) -> Result<Vec<u32>, DatasetError> {
     let mut indices = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();
-        let digits =
-            name.to_str().and_then(|name| name.strip_prefix("train_")?.strip_suffix(".npy"));
-        indices
-            .extend(digits.filter(|digits| digits.len() == 6).and_then(|d| d.parse::<u32>().ok()));
+        indices.extend(name.to_str().and_then(|name| index(name.strip_suffix(".npy")?, "train_")));
     }
     indices.sort_unstable();
     Ok(indices)
+}
+
+/// Whether a file name is that of tokens or ids, complete or partial.
+pub(super) fn is_shard_file(name: &str) -> bool {
+    let name = name.strip_suffix(".partial").unwrap_or(name);
+    let stem = name.strip_suffix(".npy");
+    stem.is_some_and(|stem| index(stem, "train_").or(index(stem, "sample_ids_")).is_some())
+}
+
+/// The six digits behind `prefix`.
+fn index(stem: &str, prefix: &str) -> Option<u32> {
+    stem.strip_prefix(prefix).filter(|digits| digits.len() == 6)?.parse().ok()
 }

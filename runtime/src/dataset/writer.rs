@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::shard::{ids_path, indices, tokens_path};
+use super::shard::{ids_path, indices, is_shard_file, tokens_path};
 use super::{
     Dataset, DatasetError, Description, NpyWriter, SAMPLE_TOKENS, ShardDescription, sample_id,
 };
@@ -46,6 +46,7 @@ pub struct DatasetWriter {
     open: Option<OpenShard>,
     shards: Vec<ShardDescription>,
     samples: u64,
+    finished: bool,
 }
 
 #[derive(Debug)]
@@ -70,19 +71,13 @@ impl DatasetWriter {
         if Description::path(dir).exists() {
             return Err(occupied("a dataset"));
         }
-        let (marker, leftovers) = (Description::partial_path(dir), indices(dir)?);
-        if !marker.exists() && !leftovers.is_empty() {
+        let marker = Description::partial_path(dir);
+        if marker.exists() {
+            clear(dir)?;
+        } else if !indices(dir)?.is_empty() {
             return Err(occupied("shards without a dataset.json"));
         }
         std::fs::write(&marker, "").map_err(|e| DatasetError::io("create", &marker, e))?;
-        for path in leftovers.into_iter().flat_map(|i| [tokens_path(dir, i), ids_path(dir, i)]) {
-            match std::fs::remove_file(&path) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(DatasetError::io("remove", &path, e));
-                }
-                _ => {}
-            }
-        }
         Ok(Self {
             dir: dir.to_path_buf(),
             shard_samples: (shard_tokens / SAMPLE_TOKENS as u64).max(1),
@@ -90,6 +85,7 @@ impl DatasetWriter {
             open: None,
             shards: Vec::new(),
             samples: 0,
+            finished: false,
         })
     }
 
@@ -172,10 +168,32 @@ impl DatasetWriter {
             entropy_nats_per_token,
             seed,
             source,
-            shards: self.shards,
+            shards: std::mem::take(&mut self.shards),
         };
         description.write(&self.dir)?;
+        self.finished = true;
         let dataset = Dataset::open(&self.dir)?;
         Ok(Written { dataset, dropped_tokens: self.pending.len() })
     }
+}
+
+impl Drop for DatasetWriter {
+    /// A writer that gave up leaves nothing behind; what cannot be removed now, the next one removes.
+    fn drop(&mut self) {
+        if !self.finished {
+            let _ = clear(&self.dir);
+        }
+    }
+}
+
+/// Removes what an unfinished writer left in `dir`: shards, partial files, and last the marker.
+fn clear(dir: &Path) -> Result<(), DatasetError> {
+    let failed = |e| DatasetError::io("remove leftovers in", dir, e);
+    for entry in std::fs::read_dir(dir).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.file_name().to_str().is_some_and(is_shard_file) {
+            std::fs::remove_file(entry.path()).map_err(failed)?;
+        }
+    }
+    std::fs::remove_file(Description::partial_path(dir)).map_err(failed)
 }
