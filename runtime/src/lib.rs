@@ -5,8 +5,11 @@
 //! size, and threads only decide who computes which tile. No async, no network.
 
 mod buffer;
+pub mod collective;
+mod cpu;
 mod device;
 mod error;
+pub mod ops;
 
 pub use buffer::{Buffer, Element, View, ViewMut};
 pub use device::{Cpu, Device};
