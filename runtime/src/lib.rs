@@ -5,6 +5,7 @@
 //! size, and threads only decide who computes which tile. No async, no network.
 
 mod buffer;
+pub mod collective;
 mod cpu;
 pub mod dataset;
 mod device;
