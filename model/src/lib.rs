@@ -1,5 +1,28 @@
-//! LLaMA, AdamW, SparseLoCo, checkpoints and tokenizers.
+//! A LLaMA, its optimizers and its state on disk: everything that turns tokens into parameters.
+//!
+//! Read in this order: `spec` and `presets` say what a model is, `params` where its tensors lie,
+//! `llama` how it computes, `rank` and `trainer` how inner steps run on one or more ranks,
+//! `sparseloco` what leaves the node, `checkpoint` what survives it.
 
+mod checkpoint;
+mod error;
+mod init;
+mod llama;
+mod memory;
+mod params;
+mod presets;
+mod rank;
+pub mod schedule;
 mod tokenizer;
+mod trainer;
 
+pub use checkpoint::{CheckpointStore, Damaged, Progress, Saved, Snapshot};
+pub use error::ModelError;
+pub use init::initial_params;
+pub use memory::{MemoryPlan, available_memory, peak_memory};
+pub use params::{ParamTable, Partition, Split, layout_of};
+pub use presets::{Preset, preset, preset_names};
+pub use rank::Moments;
+pub use schedule::{rate_factor, restart_factor};
 pub use tokenizer::{JsonTokenizer, Tokenizer, TokenizerError};
+pub use trainer::{BatchSource, StepReport, Stop, Trainer};

@@ -49,8 +49,7 @@ pub struct Scratch {
 impl Scratch {
     /// Memory for at most `t` tokens at once and `v_local` rows of the head.
     pub fn new(dev: &Device, t: usize, v_local: usize) -> Self {
-        let wanted = LOGITS_MAX / v_local.max(1);
-        let chunk_tokens = wanted.clamp(*CHUNK_TOKENS.start(), *CHUNK_TOKENS.end()).min(t.max(1));
+        let chunk_tokens = chunk_tokens(t, v_local);
         Self {
             chunk_tokens,
             v_local,
@@ -60,10 +59,20 @@ impl Scratch {
         }
     }
 
+    /// Bytes that [`Scratch::new`] will ask for.
+    pub fn planned_bytes(t: usize, v_local: usize) -> usize {
+        size_of::<f32>() * chunk_tokens(t, v_local) * (v_local + 3)
+    }
+
     /// Bytes it holds.
     pub fn bytes(&self) -> usize {
         self.logits.bytes() + self.max.bytes() + self.sums.bytes()
     }
+}
+
+fn chunk_tokens(t: usize, v_local: usize) -> usize {
+    let wanted = LOGITS_MAX / v_local.max(1);
+    wanted.clamp(*CHUNK_TOKENS.start(), *CHUNK_TOKENS.end()).min(t.max(1))
 }
 
 /// Loss of `x[t, d]` against `targets[t]` under the head `w[v_local, d]`, without gradients.

@@ -1,0 +1,126 @@
+//! Every tensor that a pass needs besides the parameters, planned once and reused by every step.
+
+use runtime::ops::{cross_entropy, rms_norm, rope};
+use runtime::{Buffer, Device};
+use wire::ModelSpec;
+
+use super::Extents;
+
+/// What the backward pass needs of one layer.
+pub(crate) struct LayerActivations {
+    /// Residual stream that enters the layer, `[t, d]`.
+    pub(crate) entering: Buffer<f32>,
+    /// Normed input of the attention, `[t, d]`, and one over its root mean square, `[t]`.
+    pub(crate) attention_in: Buffer<f32>,
+    pub(crate) attention_rstd: Buffer<f32>,
+    /// Queries and keys after RoPE, and values, `[t, (heads + 2 kv_heads) * head_dim]`.
+    pub(crate) qkv: Buffer<f32>,
+    /// Output of the attention, `[t, heads * head_dim]`, and its log-sum-exp per row.
+    pub(crate) attended: Buffer<f32>,
+    pub(crate) log_sum_exp: Buffer<f32>,
+    /// Residual stream between attention and feed-forward, `[t, d]`.
+    pub(crate) middle: Buffer<f32>,
+    /// Normed input of the feed-forward, `[t, d]`, and one over its root mean square, `[t]`.
+    pub(crate) ffn_in: Buffer<f32>,
+    pub(crate) ffn_rstd: Buffer<f32>,
+    /// Gate and up projections side by side, `[t, 2 f]`; backward, their gradients.
+    pub(crate) gate_up: Buffer<f32>,
+    /// silu(gate) * up, `[t, f]`.
+    pub(crate) gated: Buffer<f32>,
+}
+
+/// All activations of one rank, and the scratch of its operations.
+pub(crate) struct Activations {
+    pub(crate) tokens: Buffer<u32>,
+    pub(crate) targets: Buffer<u32>,
+    pub(crate) rope: rope::Table,
+    pub(crate) layers: Vec<LayerActivations>,
+    /// Residual stream after the last layer, its norm and one over its root mean square.
+    pub(crate) leaving: Buffer<f32>,
+    pub(crate) head_in: Buffer<f32>,
+    pub(crate) head_rstd: Buffer<f32>,
+    /// Output of a row-parallel linear, `[t, d]`.
+    pub(crate) projected: Buffer<f32>,
+    pub(crate) head: cross_entropy::Scratch,
+    pub(crate) gradients: Gradients,
+}
+
+/// Gradients of activations, shared by all layers.
+pub(crate) struct Gradients {
+    /// Of the residual stream, `[t, d]`.
+    pub(crate) stream: Buffer<f32>,
+    /// Of a norm's output, `[t, d]`.
+    pub(crate) normed: Buffer<f32>,
+    /// Of the attention's output, `[t, heads * head_dim]`.
+    pub(crate) attended: Buffer<f32>,
+    /// Of the packed queries, keys and values.
+    pub(crate) qkv: Buffer<f32>,
+    /// Of silu(gate) * up, `[t, f]`.
+    pub(crate) gated: Buffer<f32>,
+    pub(crate) norm_scratch: Buffer<f32>,
+}
+
+impl Activations {
+    pub(crate) fn plan(device: &Device, spec: &ModelSpec, extents: &Extents) -> Self {
+        let t = extents.tokens;
+        let stream = t * extents.d_model;
+        let alloc = |len| device.alloc::<f32>(len);
+        let layer = |_| LayerActivations {
+            entering: alloc(stream),
+            attention_in: alloc(stream),
+            attention_rstd: alloc(t),
+            qkv: alloc(t * extents.attention.qkv_row()),
+            attended: alloc(t * extents.attention.out_row()),
+            log_sum_exp: alloc(t * extents.attention.heads),
+            middle: alloc(stream),
+            ffn_in: alloc(stream),
+            ffn_rstd: alloc(t),
+            gate_up: alloc(t * 2 * extents.ffn),
+            gated: alloc(t * extents.ffn),
+        };
+        Self {
+            tokens: device.alloc(t),
+            targets: device.alloc(t),
+            rope: rope::Table::new(
+                device,
+                spec.seq_len,
+                extents.attention.head_dim,
+                spec.rope_theta,
+            ),
+            layers: (0..spec.layers).map(layer).collect(),
+            leaving: alloc(stream),
+            head_in: alloc(stream),
+            head_rstd: alloc(t),
+            projected: alloc(stream),
+            head: cross_entropy::Scratch::new(device, t, extents.vocab),
+            gradients: Gradients {
+                stream: alloc(stream),
+                normed: alloc(stream),
+                attended: alloc(t * extents.attention.out_row()),
+                qkv: alloc(t * extents.attention.qkv_row()),
+                gated: alloc(t * extents.ffn),
+                norm_scratch: alloc(rms_norm::scratch_len(extents.d_model)),
+            },
+        }
+    }
+}
+
+/// Bytes that [`Activations::plan`] will ask for, without asking.
+pub(crate) fn planned_bytes(spec: &ModelSpec, extents: &Extents) -> usize {
+    let t = extents.tokens;
+    let per_token_layer = 4 * extents.d_model
+        + 2
+        + extents.attention.qkv_row()
+        + extents.attention.out_row()
+        + extents.attention.heads
+        + 3 * extents.ffn;
+    let shared = 5 * extents.d_model
+        + 3
+        + extents.attention.out_row()
+        + extents.attention.qkv_row()
+        + extents.ffn;
+    let scratch = cross_entropy::Scratch::planned_bytes(t, extents.vocab)
+        + size_of::<f32>() * rms_norm::scratch_len(extents.d_model)
+        + size_of::<f32>() * spec.seq_len * extents.attention.head_dim;
+    size_of::<f32>() * t * (spec.layers * per_token_layer + shared) + scratch
+}

@@ -1,0 +1,73 @@
+//! The model's forward and backward pass on one rank, written out by hand.
+//!
+//! Legend: `t` tokens of a micro-batch (sequences x seq_len, row by row), `d` d_model, `f` this
+//! rank's share of the feed-forward width. Linear weights are `[out, in]`. A column-parallel linear
+//! needs its input's gradient summed over ranks, a row-parallel one its output.
+
+mod activations;
+mod backward;
+mod forward;
+
+use runtime::collective::Collective;
+use runtime::ops::attention;
+use runtime::{Device, View};
+use wire::ModelSpec;
+
+pub(crate) use activations::{Activations, planned_bytes};
+
+use crate::params::ParamTable;
+
+/// The extents of one rank's share of a micro-batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extents {
+    pub(crate) tokens: usize,
+    pub(crate) d_model: usize,
+    /// This rank's share of the feed-forward width.
+    pub(crate) ffn: usize,
+    pub(crate) attention: attention::Shape,
+    /// First row of the vocabulary that this rank holds.
+    pub(crate) vocab_start: u32,
+    pub(crate) vocab: usize,
+    pub(crate) norm_eps: f32,
+}
+
+impl Extents {
+    pub(crate) fn new(spec: &ModelSpec, sequences: usize, rank: usize, world: usize) -> Self {
+        let vocab = spec.vocab / world;
+        Self {
+            tokens: sequences * spec.seq_len,
+            d_model: spec.d_model,
+            ffn: spec.ffn / world,
+            attention: attention::Shape {
+                batch: sequences,
+                seq: spec.seq_len,
+                heads: spec.heads / world,
+                kv_heads: spec.kv_heads / world,
+                head_dim: spec.d_model / spec.heads,
+            },
+            vocab_start: (rank * vocab) as u32,
+            vocab,
+            norm_eps: spec.norm_eps as f32,
+        }
+    }
+
+    /// Query and key heads of this rank: those that RoPE turns.
+    pub(crate) fn turned_heads(&self) -> usize {
+        self.attention.heads + self.attention.kv_heads
+    }
+}
+
+/// What a pass works with: where it runs, with whom, on which parameters.
+pub(crate) struct Pass<'a> {
+    pub(crate) device: &'a Device,
+    pub(crate) comm: &'a dyn Collective,
+    pub(crate) table: &'a ParamTable,
+    pub(crate) params: View<'a, f32>,
+    pub(crate) extents: Extents,
+}
+
+impl<'a> Pass<'a> {
+    fn weight(&self, range: &std::ops::Range<usize>) -> View<'a, f32> {
+        self.params.slice(range.clone())
+    }
+}
