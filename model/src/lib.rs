@@ -2,4 +2,6 @@
 
 mod tokenizer;
 
-pub use tokenizer::{JsonTokenizer, Tokenizer, TokenizerError};
+pub use tokenizer::{
+    BYTE_TOKENIZER, Eos, JsonTokenizer, TOKENIZER_FILE, Tokenizer, TokenizerError,
+};
