@@ -5,9 +5,12 @@
 //! size, and threads only decide who computes which tile. No async, no network.
 
 mod buffer;
+pub mod collective;
+mod cpu;
 pub mod dataset;
 mod device;
 mod error;
+pub mod ops;
 
 pub use buffer::{Buffer, Element, View, ViewMut};
 pub use device::{Cpu, Device};

@@ -32,11 +32,11 @@ number! {
     BlockNumber(u64)
 }
 
-macro_rules! bytes32 {
-    ($(#[$doc:meta])* $name:ident) => {
+macro_rules! bytes {
+    ($(#[$doc:meta])* $name:ident[$len:literal]) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(pub [u8; 32]);
+        pub struct $name(pub [u8; $len]);
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -53,9 +53,9 @@ macro_rules! bytes32 {
         impl std::str::FromStr for $name {
             type Err = HexError;
 
-            /// Reads 64 hexadecimal digits.
+            /// Reads two hexadecimal digits a byte.
             fn from_str(text: &str) -> Result<Self, HexError> {
-                parse_hex32(text).map(Self)
+                parse_hex(text).map(Self)
             }
         }
 
@@ -74,37 +74,46 @@ macro_rules! bytes32 {
     };
 }
 
-bytes32! {
+bytes! {
     /// A peer's sr25519 public key, the name it signs with.
-    Hotkey
+    Hotkey[32]
 }
-bytes32! {
+bytes! {
     /// BLAKE3 hash of a run description: the name of a run.
-    RunId
+    RunId[32]
 }
-bytes32! {
+bytes! {
     /// Root of the hash tree over the shared parameters; equal roots mean equal bits.
-    StateRoot
+    StateRoot[32]
 }
-bytes32! {
+bytes! {
     /// BLAKE3 hash of some bytes.
-    Digest
+    Digest[32]
+}
+bytes! {
+    /// Digest of the ids of the samples that a contribution trained on.
+    SampleDigest[16]
+}
+bytes! {
+    /// An sr25519 signature.
+    Signature[64]
 }
 
-/// Text that is not 64 hexadecimal digits.
+/// Text that is not the hexadecimal digits it should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected 64 hexadecimal digits, found {found} characters")]
+#[error("expected {digits} hexadecimal digits, found {found} characters")]
 pub struct HexError {
+    digits: usize,
     found: usize,
 }
 
-fn parse_hex32(text: &str) -> Result<[u8; 32], HexError> {
-    let refuse = || HexError { found: text.chars().count() };
+fn parse_hex<const LEN: usize>(text: &str) -> Result<[u8; LEN], HexError> {
+    let refuse = || HexError { digits: 2 * LEN, found: text.chars().count() };
     let digits = text.as_bytes();
-    if digits.len() != 64 {
+    if digits.len() != 2 * LEN {
         return Err(refuse());
     }
-    let mut out = [0; 32];
+    let mut out = [0; LEN];
     for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
         let nibble = |digit: u8| (digit as char).to_digit(16).ok_or_else(refuse);
         *byte = (nibble(pair[0])? << 4 | nibble(pair[1])?) as u8;

@@ -3,8 +3,35 @@
 //! Nothing here does I/O, reads a clock or draws a random number; whatever parses bytes treats them
 //! as hostile, bounds every length before it allocates, and returns a value that is valid for good.
 
+mod codec;
+pub mod contribution;
+mod foreign_text;
 mod id;
+mod keypair;
 mod layout;
+mod model_spec;
+pub mod protocol;
+mod recipe;
+mod rejection;
+mod run;
+pub mod state_root;
+mod window_record;
+mod windows;
 
-pub use id::{BlockNumber, Digest, Hotkey, RunId, StateRoot, Uid, Window};
+pub use codec::{
+    CODEBOOK_BYTES, CODES_PER_BYTE, IndexCodec, SectionFault, SparseShape, SparseTensor,
+};
+pub use contribution::{BodySizes, Claims, Contribution, Expected, Header, Section};
+pub use foreign_text::ForeignText;
+pub use id::{
+    BlockNumber, Digest, HexError, Hotkey, RunId, SampleDigest, Signature, StateRoot, Uid, Window,
+};
+pub use keypair::{Keypair, verify};
 pub use layout::{Layout, LayoutError, Shape, Tensor, Tiling};
+pub use model_spec::ModelSpec;
+pub use recipe::{Aggregation, Flat, Inner, Optimizer, Outer, Quantiser, Schedule};
+pub use rejection::Rejection;
+pub use run::{Dataset, RunDescription, RunError, Shard, SignedRun};
+pub use state_root::StateTree;
+pub use window_record::{Phases, Rejected, Role, WindowRecord};
+pub use windows::{Windows, window_of};

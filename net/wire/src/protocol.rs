@@ -1,0 +1,48 @@
+//! What every node of every run must agree on, in one place.
+//!
+//! A number that one run may choose differently from another is in its
+//! [`RunDescription`](crate::RunDescription) instead; these are fixed for the whole network.
+
+/// Tokens in one sample: the unit in which data is assigned, counted and digested.
+/// Changing this breaks every sample id, sample digest and dataset shard.
+pub const SAMPLE_TOKENS: usize = 2048;
+
+/// Values in a codebook: codes are two bits wide.
+/// Changing this breaks every contribution.
+pub const CODEBOOK_LEN: usize = 4;
+
+/// Context of every signature, so that one made for cov72 means nothing on a chain and vice versa.
+/// Changing this breaks every signature.
+pub const SIGNING_CONTEXT: &[u8] = b"cov72";
+
+/// First bytes of a contribution.
+/// Changing this breaks every contribution.
+pub const CONTRIBUTION_MAGIC: [u8; 8] = *b"COV72CTB";
+
+/// Version of the contribution's format.
+/// Changing this breaks every contribution: nodes refuse versions that they do not know.
+pub const CONTRIBUTION_VERSION: u16 = 1;
+
+/// First bytes of what a run's owner signs, before the canonical description.
+/// Changing this breaks every signed run description.
+pub const RUN_MAGIC: [u8; 8] = *b"COV72RUN";
+
+/// Version of the run description.
+/// Changing this breaks every run id.
+pub const RUN_VERSION: u16 = 1;
+
+/// Longest run description, in bytes of its text.
+/// Changing this breaks the reading of runs that name very many shards.
+pub const RUN_BYTES_MAX: usize = 1 << 20;
+
+/// Longest name of a run, in bytes; lower-case letters, digits and dashes.
+/// Changing this breaks the reading of runs with longer names.
+pub const RUN_NAME_BYTES_MAX: usize = 64;
+
+/// Version of the window record.
+/// Changing this breaks whatever reads the records of a node.
+pub const WINDOW_RECORD_VERSION: u16 = 1;
+
+/// Characters of a stranger's text that are ever shown or kept.
+/// Changing this breaks nothing but the width of logs.
+pub const FOREIGN_TEXT_CHARS_MAX: usize = 64;

@@ -1,0 +1,133 @@
+//! Why a contribution does not count: a verdict on a peer, recorded and shown, never our own error.
+//!
+//! Each reason carries the value that broke it and has a short code that stays the same for good;
+//! records and manifests name reasons by it. Sizes are in bytes, times in milliseconds.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Digest, ForeignText, Hotkey, IndexCodec, RunId, SampleDigest, StateRoot, Uid, Window};
+
+macro_rules! rejections {
+    ($(
+        $(#[doc = $doc:literal])*
+        $code:literal: $name:ident { $($field:ident: $type:ty),* $(,)? } => $text:literal;
+    )*) => {
+        /// Why a contribution does not count.
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+        #[serde(tag = "code")]
+        #[expect(missing_docs, reason = "each variant's sentence says what its fields are")]
+        pub enum Rejection {
+            $($(#[doc = $doc])* #[error($text)] #[serde(rename = $code)] $name { $($field: $type),* },)*
+        }
+
+        impl Rejection {
+            /// Every code there is.
+            pub const CODES: &[&str] = &[$($code),*];
+
+            /// The short name of the reason. Changing one breaks whoever counts reasons.
+            pub fn code(&self) -> &'static str {
+                match self {
+                    $(Self::$name { .. } => $code,)*
+                }
+            }
+        }
+    };
+}
+
+rejections! {
+    // Arrival
+    /// Nothing lies where the contribution should be.
+    "missing": Missing {} => "no contribution was found";
+    /// It appeared after the deadline.
+    "late": Late { late_ms: u64 } => "it came {late_ms} ms after the deadline";
+    /// It appeared before its window was over.
+    "early": Early { early_ms: u64 } => "it came {early_ms} ms before its window ended";
+    /// The chain does not know the hotkey.
+    "not_registered": NotRegistered { hotkey: Hotkey } => "hotkey {hotkey} is not registered";
+    /// Another peer sent the same bytes first.
+    "duplicate": Duplicate { of: Uid } => "its body is the same as that of uid {of}";
+
+    // Header
+    /// The object ends within the header.
+    "truncated_header": TruncatedHeader { have_bytes: u64, need_bytes: u64 } =>
+        "the object has {have_bytes} of the header's {need_bytes} bytes";
+    /// It is something else.
+    "wrong_magic": WrongMagic { found: ForeignText } =>
+        "the object begins with \"{found}\", which is no contribution";
+    /// It is of a format that this program does not know.
+    "unknown_version": UnknownVersion { found: u16, known: u16 } =>
+        "the format is version {found}, known is {known}";
+    /// Bytes that must be zero are not.
+    "reserved_bytes": ReservedBytes { found: u32 } =>
+        "reserved bytes of the header hold {found:#08x} instead of zero";
+    /// An index codec that does not exist.
+    "unknown_codec": UnknownCodec { found: u8 } => "index codec {found} does not exist";
+    /// Made for another run.
+    "other_run": OtherRun { found: RunId, expected: RunId } =>
+        "it is for run {found}, not {expected}";
+    /// Made for another window.
+    "other_window": OtherWindow { found: Window, expected: Window } =>
+        "it is for window {found}, not {expected}";
+    /// Made by another peer.
+    "other_uid": OtherUid { found: Uid, expected: Uid } => "it names uid {found}, not {expected}";
+    /// Made with another key.
+    "other_hotkey": OtherHotkey { found: Hotkey, expected: Hotkey } =>
+        "it names hotkey {found}, the chain {expected}";
+    /// Made for another model.
+    "other_layout": OtherLayout { found: Digest, expected: Digest } =>
+        "its layout is {found}, not {expected}";
+    /// Trained from parameters that are not the shared ones.
+    "other_parent": OtherParent { found: StateRoot, expected: StateRoot } =>
+        "it was trained from state {found}, not {expected}";
+    /// Written with another index codec than the run's.
+    "other_codec": OtherCodec { found: IndexCodec, expected: IndexCodec } =>
+        "its index codec is {found:?}, the run's {expected:?}";
+    /// Another number of values per chunk than the run's.
+    "other_k": OtherK { found: u32, expected: u32 } => "its k is {found}, the run's {expected}";
+    /// Another number of sections than the model has tensors.
+    "section_count": SectionCount { found: u32, expected: u32 } =>
+        "it has {found} sections, the model {expected} tensors";
+    /// More or fewer samples than a window takes.
+    "sample_count": SampleCount { found: u64, min: u64, max: u64 } =>
+        "it claims {found} samples, not {min} to {max}";
+    /// More tokens than its samples hold.
+    "token_count": TokenCount { found: u64, max: u64 } =>
+        "it claims {found} tokens, its samples hold {max}";
+    /// Trained on other samples than the assigned ones.
+    "sample_digest": OtherSamples { found: SampleDigest, expected: SampleDigest } =>
+        "its samples have digest {found}, the assigned ones {expected}";
+    /// A body that no contribution of this run can have.
+    "body_length": BodyLength { found: u64, min: u64, max: u64 } =>
+        "it claims a body of {found} bytes, not {min} to {max}";
+    /// The header is not signed by the hotkey it names.
+    "bad_signature": BadSignature { hotkey: Hotkey } =>
+        "hotkey {hotkey} did not sign this header";
+
+    // Body
+    /// The body is not as long as the signed header says.
+    "truncated_body": OtherBodyLength { found: u64, claimed: u64 } =>
+        "the body has {found} bytes, its header claims {claimed}";
+    /// The body is not the one that was signed.
+    "body_hash": OtherBody { found: Digest, claimed: Digest } =>
+        "the body's hash is {found}, its header claims {claimed}";
+    /// A section whose indices cannot have the length that the table gives.
+    "section_length": SectionLength { section: u32, found: u64, min: u64, max: u64 } =>
+        "section {section} claims {found} index bytes, not {min} to {max}";
+    /// The sections do not fill the body exactly.
+    "section_sum": SectionSum { found: u64, body: u64 } =>
+        "the sections take {found} bytes of a body of {body}";
+    /// A codebook value that is not a number.
+    "codebook": Codebook { section: u32, entry: u32, bits: u32 } =>
+        "section {section}: codebook value {entry} has bits {bits:#010x}, which is not finite";
+    /// Indices that do not decode.
+    "index_bytes": IndexBytes { section: u32, chunk: u64, reason: ForeignText } =>
+        "section {section}, chunk {chunk}: the indices do not decode: {reason}";
+    /// An index outside of its chunk.
+    "index_range": IndexRange { section: u32, chunk: u64, found: u32, chunk_len: u32 } =>
+        "section {section}, chunk {chunk}: index {found} in a chunk of {chunk_len}";
+    /// The same value twice, or out of order.
+    "index_order": IndexOrder { section: u32, chunk: u64, found: u32, after: u32 } =>
+        "section {section}, chunk {chunk}: index {found} follows {after}";
+    /// Bits behind the last code that are not zero.
+    "padding": Padding { section: u32 } => "section {section}: its unused last bits are not zero";
+}

@@ -1,0 +1,177 @@
+//! The run description: one id however it is written, and nothing unknown or out of range in it.
+
+use proptest::prelude::*;
+use wire::{
+    Aggregation, BlockNumber, Dataset, Digest, Flat, Hotkey, IndexCodec, Inner, Keypair, ModelSpec,
+    Optimizer, Outer, Quantiser, RunDescription, RunError, Schedule, Shard, SignedRun, StateRoot,
+    Windows,
+};
+
+fn description() -> RunDescription {
+    RunDescription {
+        version: 1,
+        name: "nano-1".into(),
+        owner: Hotkey([0; 32]),
+        seed: u64::MAX,
+        model: ModelSpec {
+            layers: 2,
+            d_model: 128,
+            heads: 4,
+            kv_heads: 2,
+            ffn: 352,
+            vocab: 256,
+            rope_theta: 10_000.0,
+            norm_eps: 1e-5,
+            seq_len: 2048,
+            tied: true,
+        },
+        windows: Windows { first_block: BlockNumber(7), blocks_per_window: 115 },
+        inner: Inner {
+            steps: 30,
+            batch_samples: 192,
+            clip_norm: 1.0,
+            optimizer: Optimizer::AdamW {
+                learning_rate: 1.17e-4,
+                beta1: 0.9,
+                beta2: 0.95,
+                eps: 1e-8,
+                weight_decay: 0.1,
+            },
+            schedule: Schedule::WarmupCosine {
+                start_factor: 1e-6,
+                warmup_steps: 1_500,
+                cosine_steps: 140_000,
+                floor_factor: 0.1,
+                flat: Some(Flat { start_step: 82_200, steps: 13_500 }),
+            },
+        },
+        outer: Outer {
+            alpha: 0.4,
+            beta: 0.95,
+            k: 64,
+            index_codec: IndexCodec::Packed12,
+            quantiser: Quantiser::Published,
+            aggregation: Aggregation::Contributors,
+        },
+        dataset: Dataset { shards: vec![Shard { samples: 5_760, sample_ids: Digest([3; 32]) }] },
+        genesis_root: StateRoot([4; 32]),
+    }
+}
+
+fn signed() -> SignedRun {
+    SignedRun::sign(description(), &Keypair::from_seed([9; 32])).unwrap()
+}
+
+#[test]
+fn a_run_has_one_id_however_its_file_is_laid_out() {
+    let run = description();
+    let pretty = serde_json::to_vec_pretty(&run).unwrap();
+    assert_ne!(pretty, run.canonical_bytes());
+    assert_eq!(RunDescription::parse(&pretty).unwrap().id(), run.id());
+}
+
+#[test]
+fn every_value_takes_part_in_the_id() {
+    let run = description();
+    let other = |change: fn(&mut RunDescription)| {
+        let mut run = description();
+        change(&mut run);
+        run.id()
+    };
+    assert_ne!(run.id(), other(|run| run.seed -= 1));
+    assert_ne!(run.id(), other(|run| run.owner = Hotkey([1; 32])));
+    assert_ne!(run.id(), other(|run| run.outer.beta = 0.950_000_000_000_0001));
+    assert_ne!(run.id(), other(|run| run.outer.aggregation = Aggregation::All));
+    assert_ne!(run.id(), other(|run| run.inner.schedule = Schedule::Constant {}));
+}
+
+#[test]
+fn the_id_of_a_known_description_stays_what_it_is() {
+    let id = "9bae0ec4126836fa9772b9fe2b80cba77e5b746de75d81dde646d03af3d0bed9";
+    assert_eq!(description().id().to_string(), id);
+}
+
+#[test]
+fn unknown_keys_are_refused_by_name() {
+    let text = String::from_utf8(description().canonical_bytes()).unwrap();
+    for (key, place) in [
+        ("alpah", "\"alpha\""),
+        ("nam", "\"name\""),
+        ("headz", "\"heads\""),
+        ("warmup_stepz", "\"warmup_steps\""),
+    ] {
+        let bad = text.replacen(place, &format!("\"{key}\":1,{place}"), 1);
+        let error = RunDescription::parse(bad.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains(&format!("unknown field `{key}`")), "{error}");
+    }
+}
+
+#[test]
+fn values_out_of_range_are_refused_by_key() {
+    let broken: [(fn(&mut RunDescription), &str); 8] = [
+        (|run| run.name = "Nano 1".into(), "name"),
+        (|run| run.windows.blocks_per_window = 0, "windows.blocks_per_window"),
+        (|run| run.inner.steps = 0, "inner.steps"),
+        (|run| run.outer.k = 0, "outer.k"),
+        (|run| run.outer.alpha = f64::NAN, "outer.alpha"),
+        (|run| run.model.kv_heads = 3, "model.kv_heads"),
+        (|run| run.model.heads = 0, "model.heads"),
+        (|run| run.dataset.shards.clear(), "dataset.shards"),
+    ];
+    for (change, expected) in broken {
+        let mut run = description();
+        change(&mut run);
+        match run.check() {
+            Err(RunError::Value { key, .. }) => assert_eq!(key, expected),
+            other => panic!("{expected}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn only_the_owner_can_sign_a_run() {
+    let published = signed().to_bytes();
+    let read = SignedRun::parse(&published).unwrap();
+    assert_eq!(read, signed());
+    assert_eq!(read.run().owner, Keypair::from_seed([9; 32]).hotkey());
+    let text = String::from_utf8(published).unwrap();
+    let changed = text.replace("\"alpha\": 0.4", "\"alpha\": 0.5");
+    assert_ne!(changed, text);
+    assert!(matches!(SignedRun::parse(changed.as_bytes()), Err(RunError::Signature { .. })));
+    let stranger = Keypair::from_seed([8; 32]).hotkey().to_string();
+    let stolen = text.replace(&read.run().owner.to_string(), &stranger);
+    assert!(matches!(SignedRun::parse(stolen.as_bytes()), Err(RunError::Signature { .. })));
+}
+
+#[test]
+fn text_that_is_too_long_is_refused_before_it_is_read() {
+    let long = vec![b' '; wire::protocol::RUN_BYTES_MAX + 1];
+    assert!(matches!(SignedRun::parse(&long), Err(RunError::TooLong { .. })));
+}
+
+#[test]
+fn a_later_version_asks_for_an_upgrade() {
+    let mut run = description();
+    run.version = 2;
+    assert!(matches!(run.check(), Err(RunError::Version { found: 2 })));
+}
+
+proptest! {
+    #[test]
+    fn every_number_survives_its_text(
+        alpha in 1e-12f64..1e12, beta in 0.0f64..=1.0, theta in 1e-3f64..1e9, seed: u64,
+    ) {
+        let mut run = description();
+        (run.outer.alpha, run.outer.beta, run.model.rope_theta) = (alpha, beta, theta);
+        run.seed = seed;
+        let read = RunDescription::parse(&run.canonical_bytes()).unwrap();
+        prop_assert_eq!(&read, &run);
+        prop_assert_eq!(read.id(), run.id());
+    }
+
+    #[test]
+    fn no_text_makes_the_parser_panic(text: Vec<u8>) {
+        let _ = SignedRun::parse(&text);
+        let _ = RunDescription::parse(&text);
+    }
+}

@@ -1,0 +1,23 @@
+//! SwiGLU: `y = silu(gate) * up`, `silu(x) = x / (1 + e^-x)` (Shazeer 2020).
+
+use super::{assert_len, row_len};
+use crate::cpu::swiglu as cpu;
+use crate::{Device, View, ViewMut};
+
+/// `y[t, f]` from `gate_up[t, 2f]`, each row the f gates, then the f ups.
+pub fn forward(dev: &Device, gate_up: View<'_, f32>, y: ViewMut<'_, f32>, t: usize) {
+    let f = row_len("y", y.len(), t);
+    assert_len("gate_up", gate_up.len(), 2 * y.len());
+    match dev {
+        Device::Cpu(_) => dev.install(|| cpu::forward(gate_up.on_host(), y.on_host(), f)),
+    }
+}
+
+/// Replaces `gate_up[t, 2f]` by its gradient, from `dy[t, f]`: no second buffer of that size.
+pub fn backward(dev: &Device, gate_up: ViewMut<'_, f32>, dy: View<'_, f32>, t: usize) {
+    let f = row_len("dy", dy.len(), t);
+    assert_len("gate_up", gate_up.len(), 2 * dy.len());
+    match dev {
+        Device::Cpu(_) => dev.install(|| cpu::backward(gate_up.on_host(), dy.on_host(), f)),
+    }
+}
