@@ -24,5 +24,7 @@ pub use params::{ParamTable, Partition, Split, layout_of};
 pub use presets::{Preset, preset, preset_names};
 pub use rank::Moments;
 pub use schedule::{rate_factor, restart_factor};
-pub use tokenizer::{JsonTokenizer, Tokenizer, TokenizerError};
+pub use tokenizer::{
+    BYTE_TOKENIZER, Eos, JsonTokenizer, TOKENIZER_FILE, Tokenizer, TokenizerError,
+};
 pub use trainer::{BatchSource, StepReport, Stop, Trainer};

@@ -6,17 +6,34 @@
 
 use std::path::{Path, PathBuf};
 
+use runtime::dataset::Dataset;
+
+/// Name of the `tokenizer.json` that lies beside the shards it made.
+pub const TOKENIZER_FILE: &str = "tokenizer.json";
+/// Name of the byte vocabulary.
+pub const BYTE_TOKENIZER: &str = "byte";
 /// End of a document in the byte vocabulary.
 const BYTE_EOS: u32 = 0;
 /// Names under which known tokenizers keep the token that ends a document, most specific first.
 const EOS_NAMES: [&str; 6] =
     ["<|endoftext|>", "<|end_of_text|>", "<|endofdocument|>", "</s>", "<eos>", "[EOS]"];
 
+/// Which token of a `tokenizer.json` ends a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Eos<'a> {
+    /// The first well-known name that the vocabulary has.
+    WellKnown,
+    /// The token of this name.
+    Named(&'a str),
+    /// The token of this id.
+    Id(u32),
+}
+
 /// Why text cannot be encoded or a tokenizer cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenizerError {
     /// No such file, or none that the `tokenizers` library reads.
-    #[error("cannot load the tokenizer {}: {source}; name a tokenizer.json, or: byte", .path.display())]
+    #[error("cannot load tokenizer {}: {source}; name a tokenizer.json, or: byte", .path.display())]
     Load {
         /// The file.
         path: PathBuf,
@@ -24,7 +41,10 @@ pub enum TokenizerError {
         source: tokenizers::Error,
     },
     /// The vocabulary names no token that ends a document.
-    #[error("{} has no end-of-document token {wanted}; name one of its tokens with --eos", .path.display())]
+    #[error(
+        "{} has no end-of-document token {wanted}; name one of its tokens with --eos",
+        .path.display()
+    )]
     NoEos {
         /// The file.
         path: PathBuf,
@@ -69,21 +89,40 @@ pub struct JsonTokenizer {
 }
 
 impl Tokenizer {
-    /// Loads a `tokenizer.json`. The end of a document is the token named `eos`, or else the first
-    /// well-known name that the vocabulary has.
+    /// Loads a `tokenizer.json`.
     ///
     /// # Errors
-    /// The file cannot be read, or its vocabulary lacks the token.
-    pub fn load(path: &Path, eos: Option<&str>) -> Result<Self, TokenizerError> {
+    /// The file cannot be read, or its vocabulary lacks the token that shall end a document.
+    pub fn load(path: &Path, eos: Eos<'_>) -> Result<Self, TokenizerError> {
         let inner = tokenizers::Tokenizer::from_file(path)
             .map_err(|source| TokenizerError::Load { path: path.to_path_buf(), source })?;
-        let names = eos.as_ref().map_or(EOS_NAMES.as_slice(), std::slice::from_ref);
-        let eos = names.iter().find_map(|name| inner.token_to_id(name)).ok_or_else(|| {
-            TokenizerError::NoEos { path: path.to_path_buf(), wanted: names.join(" or ") }
-        })?;
+        let first_of = |names: &[&str]| names.iter().find_map(|name| inner.token_to_id(name));
+        let (found, wanted) = match eos {
+            Eos::WellKnown => (first_of(&EOS_NAMES), EOS_NAMES.join(" or ")),
+            Eos::Named(name) => (first_of(&[name]), name.to_string()),
+            Eos::Id(id) => (inner.id_to_token(id).map(|_| id), id.to_string()),
+        };
+        let no_eos = || TokenizerError::NoEos { path: path.to_path_buf(), wanted };
+        let eos = found.ok_or_else(no_eos)?;
         // Ids may have gaps, so the count of tokens is not the bound on their ids.
         let vocab = inner.get_vocab(true).into_values().max().map_or(0, |largest| largest + 1);
         Ok(Self::Json(Box::new(JsonTokenizer { inner, vocab, eos })))
+    }
+
+    /// The tokenizer that made a dataset; `None` where the folder does not say.
+    ///
+    /// # Errors
+    /// The `tokenizer.json` beside the shards is gone or damaged.
+    pub fn of_dataset(dataset: &Dataset) -> Result<Option<Self>, TokenizerError> {
+        let Some(about) = dataset.description() else { return Ok(None) };
+        match (about.tokenizer.as_str(), about.eos) {
+            (BYTE_TOKENIZER, _) => Ok(Some(Self::Byte)),
+            (TOKENIZER_FILE, eos) => {
+                let eos = eos.map_or(Eos::WellKnown, Eos::Id);
+                Self::load(&dataset.dir().join(TOKENIZER_FILE), eos).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Size of the vocabulary: every token is below it.
@@ -172,7 +211,7 @@ mod tests {
             "vocab": {"?": 0, "the": 1, "cat": 2, "sat": 3}}
     }"#;
 
-    fn load(text: &str, eos: Option<&str>) -> Result<Tokenizer, TokenizerError> {
+    fn load(text: &str, eos: Eos<'_>) -> Result<Tokenizer, TokenizerError> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tokenizer.json");
         std::fs::write(&path, text).unwrap();
@@ -202,25 +241,27 @@ mod tests {
 
     #[test]
     fn a_tokenizer_file_is_read_with_its_end_of_document() {
-        let tokenizer = load(JSON, None).unwrap();
+        let tokenizer = load(JSON, Eos::WellKnown).unwrap();
         assert_eq!((tokenizer.vocab(), tokenizer.eos()), (5, 4));
         assert_eq!(encoded(&tokenizer, "the cat ate"), [1, 2, 0]);
         assert_eq!(tokenizer.decode(&[1, 2, 7, 3]), "the cat sat");
-        assert_eq!(load(JSON, Some("sat")).unwrap().eos(), 3);
+        assert_eq!(load(JSON, Eos::Named("sat")).unwrap().eos(), 3);
     }
 
     #[test]
     fn text_that_is_not_utf8_is_refused_with_its_offset() {
-        let error = load(JSON, None).unwrap().encode(b"cat\xFF", &mut Vec::new()).unwrap_err();
+        let error =
+            load(JSON, Eos::WellKnown).unwrap().encode(b"cat\xFF", &mut Vec::new()).unwrap_err();
         assert!(matches!(error, TokenizerError::NotUtf8 { offset: 3 }), "{error}");
     }
 
     #[test]
     fn files_that_are_no_tokenizer_or_lack_the_token_are_refused() {
-        assert!(matches!(load("{}", None), Err(TokenizerError::Load { .. })));
-        let error = load(JSON, Some("<stop>")).unwrap_err().to_string();
+        assert!(matches!(load("{}", Eos::WellKnown), Err(TokenizerError::Load { .. })));
+        let error = load(JSON, Eos::Named("<stop>")).unwrap_err().to_string();
         assert!(error.contains("has no end-of-document token <stop>"), "{error}");
         let nameless = JSON.replace("</s>", "<other>");
-        assert!(matches!(load(&nameless, None), Err(TokenizerError::NoEos { .. })));
+        assert!(matches!(load(JSON, Eos::Id(5)), Err(TokenizerError::NoEos { .. })));
+        assert!(matches!(load(&nameless, Eos::WellKnown), Err(TokenizerError::NoEos { .. })));
     }
 }

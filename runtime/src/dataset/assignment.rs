@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(samples.iter().sum::<u64>(), 149826190);
     }
 
-    /// Made by `runtime/tests/golden/assignment.py`: uid, window, of, size, first three, hash of all.
+    /// By `runtime/tests/golden/assignment.py`: uid, window, of, size, first three, hash of all.
     const FROM_NUMPY: [(u64, u64, u64, u64, [u64; 3], u64); 15] = [
         (0, 0, 10, 10, [0, 9, 1], 8280699767171099391),
         (1, 2, 10, 3, [3, 8, 6], 3000026000057),

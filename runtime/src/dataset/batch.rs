@@ -1,7 +1,7 @@
 //! Samples to batches: inputs and targets `[samples * 2048 / seq_len, seq_len]`, row by row.
 //!
-//! The target of a token is its successor within the row. The last of a row has none, and the end of
-//! a document is never one: both are [`IGNORE`]. Buffers are the caller's; nothing is allocated.
+//! The target of a token is its successor within the row. The last of a row has none, and the end
+//! of a document is never one: both are [`IGNORE`]. Buffers are the caller's; nothing is allocated.
 
 use super::{DatasetError, SAMPLE_TOKENS, Shard};
 

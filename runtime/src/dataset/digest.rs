@@ -3,14 +3,14 @@
 use blake2::digest::consts::{U8, U16};
 use blake2::{Blake2b, Digest};
 
-/// Id of a sample: BLAKE2b-64 over its tokens as little-endian bytes, read as a little-endian `u64`.
+/// Id of a sample: BLAKE2b-64 over its tokens as little-endian bytes, read as little-endian `u64`.
 /// Changing this breaks every file of ids.
 pub fn sample_id(tokens: &[u32]) -> u64 {
     u64::from_le_bytes(Blake2b::<U8>::digest(bytemuck::cast_slice::<u32, u8>(tokens)).into())
 }
 
-/// Receipt of a set of samples: BLAKE2b-128 over their sorted ids as little-endian `u64`. Sorts `ids`.
-/// Changing this breaks every contribution's header.
+/// Receipt of a set of samples: BLAKE2b-128 over their sorted ids as little-endian `u64`. Sorts
+/// `ids`. Changing this breaks every contribution's header.
 pub fn sample_digest(ids: &mut [u64]) -> [u8; 16] {
     ids.sort_unstable();
     Blake2b::<U16>::digest(bytemuck::cast_slice::<u64, u8>(ids)).into()

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
     /// A file that has to be there is not.
-    #[error("{} is missing; copy it there, or make shards with: cov72 data prepare", .path.display())]
+    #[error("{} is missing; copy it there, or see: cov72 data prepare --help", .path.display())]
     Missing {
         /// The file.
         path: PathBuf,
@@ -21,7 +21,7 @@ pub enum DatasetError {
         dir: PathBuf,
     },
     /// The operating system refused.
-    #[error("cannot {verb} {}: {source}; check the folder's rights and the disk's space", .path.display())]
+    #[error("cannot {verb} {}: {source}; check rights and space", .path.display())]
     Io {
         /// `read`, `write`, ...
         verb: &'static str,
@@ -32,8 +32,8 @@ pub enum DatasetError {
     },
     /// The first bytes are not those of the `.npy` file expected.
     #[error(
-        "{} is damaged or of another kind: {why}; copy or prepare it again as a flat array of {kind}",
-        .path.display()
+        "{} is damaged or of another kind: {why}; copy or prepare it again as a flat array \
+         of {kind}", .path.display()
     )]
     Header {
         /// The file.
@@ -82,8 +82,8 @@ pub enum DatasetError {
     },
     /// Tokens whose hash is not the recorded id.
     #[error(
-        "sample {sample} of {} hashes to {computed} but its id is {recorded}; the shard is damaged: \
-         copy or prepare it again", .path.display()
+        "sample {sample} of {} hashes to {computed} but its id is {recorded}; the shard is \
+         damaged: copy or prepare it again", .path.display()
     )]
     IdMismatch {
         /// The token file.
@@ -113,7 +113,7 @@ pub enum DatasetError {
         vocab: u32,
     },
     /// A sample index past the end.
-    #[error("sample {sample} is beyond the {samples} samples of {}; use a smaller one", .path.display())]
+    #[error("sample {sample} is beyond the {samples} of {}; use a smaller one", .path.display())]
     SampleBeyond {
         /// The token file.
         path: PathBuf,
@@ -147,7 +147,10 @@ pub enum DatasetError {
         source: serde_json::Error,
     },
     /// `dataset.json` and the shards beside it tell different stories.
-    #[error("{} says {said} but the shards have {found}; remove the folder and make it anew", .path.display())]
+    #[error(
+        "{} says {said} but the shards have {found}; remove the folder and make it anew",
+        .path.display()
+    )]
     Disagrees {
         /// The description.
         path: PathBuf,

@@ -1,8 +1,8 @@
-//! One-dimensional `.npy` arrays of little-endian `u32` or `u64`: mapped to read, streamed to write.
+//! Flat `.npy` arrays of little-endian `u32` or `u64`: mapped to read, streamed to write.
 //!
 //! A file is the magic `\x93NUMPY`, a version, the header's length, a Python dict literal padded to
-//! 64 bytes, then the values. The dict is read by a strict parser that accepts what numpy writes and
-//! nothing more; its length is bounded before a byte of it is read.
+//! 64 bytes, then the values. The dict is read by a strict parser that accepts what numpy writes
+//! and nothing more; its length is bounded before a byte of it is read.
 
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};

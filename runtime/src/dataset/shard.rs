@@ -22,8 +22,8 @@ impl Shard {
         Self::open_pair(&tokens_path(dir, index), &ids_path(dir, index))
     }
 
-    /// Maps a file of tokens `[samples * 2048]` and the file of ids `[samples]` beside it. Where the
-    /// ids are fewer than the tokens' samples, the shard ends with them.
+    /// Maps a file of tokens `[samples * 2048]` and the file of ids `[samples]` beside it. Where
+    /// the ids are fewer than the tokens' samples, the shard ends with them.
     ///
     /// # Errors
     /// A file is missing or damaged, the tokens are no whole samples, or not even one.

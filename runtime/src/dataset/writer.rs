@@ -1,7 +1,7 @@
 //! Tokens to a folder of shards: samples are cut, hashed and streamed to disk as they come.
 //!
-//! `dataset.json.partial` marks a folder as being written and `dataset.json`, written last, as whole,
-//! so that a killed writer's leftovers are told from shards that somebody else put there.
+//! `dataset.json.partial` marks a folder as being written and `dataset.json`, written last, as
+//! whole, so that a killed writer's leftovers are told from shards that somebody else put there.
 
 use std::path::{Path, PathBuf};
 
@@ -178,7 +178,7 @@ impl DatasetWriter {
 }
 
 impl Drop for DatasetWriter {
-    /// A writer that gave up leaves nothing behind; what cannot be removed now, the next one removes.
+    /// A writer that gave up leaves nothing; what cannot be removed now, the next one removes.
     fn drop(&mut self) {
         if !self.finished {
             let _ = clear(&self.dir);
