@@ -143,5 +143,10 @@ pub(crate) fn subtract(
         });
 }
 
+/// See [`crate::ops::compress::clear`].
+pub(crate) fn clear(residual: ViewMut<'_, f32>) {
+    residual.on_host().par_chunks_mut(1 << 16).for_each(|part| part.fill(0.0));
+}
+
 #[cfg(test)]
 mod tests;

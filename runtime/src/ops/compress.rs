@@ -78,3 +78,10 @@ pub fn subtract_sent(
         }),
     }
 }
+
+/// Sets all of a residual to zero.
+pub fn clear(device: &Device, residual: ViewMut<'_, f32>) {
+    match device {
+        Device::Cpu(_) => device.install(|| cpu::compress::clear(residual)),
+    }
+}
