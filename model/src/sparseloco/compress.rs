@@ -52,7 +52,8 @@ impl Compressor {
     /// All four are `[layout.params()]`.
     ///
     /// # Errors
-    /// `m` is not finite somewhere, or so large that its codebook is not. The residual is as it was; `m_out` is of no use.
+    /// `m` is not finite somewhere, or so large that its codebook is not. The residual is as it
+    /// was; `m_out` is of no use.
     ///
     /// # Panics
     /// A length differs from the layout's.

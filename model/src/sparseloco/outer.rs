@@ -1,7 +1,8 @@
 //! The outer step: the contributions of one window applied to the shared parameters, in uid order.
 //!
 //! Plain descent, `shared -= alpha * aggregate`, tensor by tensor. Every node that applies the same
-//! contributions holds the same bits afterwards, so the order given does not matter and nothing else may.
+//! contributions holds the same bits afterwards, so the order given does not matter and nothing
+//! else may.
 
 use runtime::ops::aggregate::{Aggregation, SparseView, apply, clip_scales};
 use runtime::{Device, ViewMut};

@@ -1,9 +1,9 @@
 //! Four values for all that is sent of one tensor, and a 2-bit code per value.
 //!
-//! `Published` is the run's 4-bin quantiser: bins 1.5 sigma wide around the mean. What top-k keeps has
-//! two humps and nothing between, so it spends most codes on two bins: an error of about 11 %.
-//! `LloydMax` fits `{-hi, -lo, lo, hi}` to the magnitudes and halves that. All sums are f64, over tiles
-//! of fixed size added in order, so the codebook does not depend on the number of threads.
+//! `Published` is the run's 4-bin quantiser: bins 1.5 sigma wide around the mean. What top-k keeps
+//! has two humps and nothing between, so it spends most codes on two bins: an error of about 11 %.
+//! `LloydMax` fits `{-hi, -lo, lo, hi}` to the magnitudes and halves that. All sums are f64, over
+//! tiles of fixed size added in order, so the codebook does not depend on the number of threads.
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,8 @@ const LANES: usize = 8;
 /// Bins of the published quantiser, and the sigmas they span.
 const BINS: f32 = 4.0;
 const RANGE_SIGMAS: f32 = 6.0;
-/// A threshold that moved by less than this share has converged: the error is flat around its minimum.
+/// A threshold that moved by less than this share has converged: the error is flat around its
+/// minimum.
 const CONVERGED_SHARE: f32 = 1e-4;
 const LLOYD_STEPS_MAX: usize = 50;
 

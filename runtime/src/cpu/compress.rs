@@ -1,8 +1,8 @@
 //! Exact top-k by a guessed threshold: mark what reaches it, then rank only the marked.
 //!
-//! `|m|` orders like the bits of `m` without its sign (the key). A chunk's guess comes from the chunk
-//! before it and only decides how much work there is, never what is kept. One chunk of 4,096 values
-//! lies in L1 throughout: each input is read from memory once.
+//! `|m|` orders like the bits of `m` without its sign (the key). A chunk's guess comes from the
+//! chunk before it and only decides how much work there is, never what is kept. One chunk of 4,096
+//! values lies in L1 throughout: each input is read from memory once.
 
 use rayon::prelude::*;
 
