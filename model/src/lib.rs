@@ -1,6 +1,6 @@
 //! A LLaMA, its optimizers and its state on disk: everything that turns tokens into parameters.
 //!
-//! Read in this order: `spec` and `presets` say what a model is, `params` where its tensors lie,
+//! Read in this order: `presets` says what models there are, `params` where its tensors lie,
 //! `llama` how it computes, `rank` and `trainer` how inner steps run on one or more ranks,
 //! `sparseloco` what leaves the node, `checkpoint` what survives it.
 
@@ -13,6 +13,7 @@ mod params;
 mod presets;
 mod rank;
 pub mod schedule;
+pub mod sparseloco;
 mod tokenizer;
 mod trainer;
 

@@ -1,8 +1,8 @@
 //! Exact top-k by a guessed threshold: mark what reaches it, then rank only the marked.
 //!
-//! `|m|` orders like the bits of `m` without its sign (the key). A chunk's guess comes from the chunk
-//! before it and only decides how much work there is, never what is kept. One chunk of 4,096 values
-//! lies in L1 throughout: each input is read from memory once.
+//! `|m|` orders like the bits of `m` without its sign (the key). A chunk's guess comes from the
+//! chunk before it and only decides how much work there is, never what is kept. One chunk of 4,096
+//! values lies in L1 throughout: each input is read from memory once.
 
 use rayon::prelude::*;
 
@@ -141,6 +141,11 @@ pub(crate) fn subtract(
                 }
             }
         });
+}
+
+/// See [`crate::ops::compress::clear`].
+pub(crate) fn clear(residual: ViewMut<'_, f32>) {
+    residual.on_host().par_chunks_mut(1 << 16).for_each(|part| part.fill(0.0));
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Sparse updates of many peers made into one, and one outer step with it (spec 3.5).
 //!
-//! Per tensor, each peer's values are scaled by `min(1, median / (norm + 1e-8))`; the mean over peers is
-//! taken in the order given, in f32, nothing fused; then `shared -= alpha * mean`, both operations
-//! rounded. The same peers in the same order give the same bits on every node.
+//! Per tensor, each peer's values are scaled by `min(1, median / (norm + 1e-8))`; the mean over
+//! peers is taken in the order given, in f32, nothing fused; then `shared -= alpha * mean`, both
+//! operations rounded. The same peers in the same order give the same bits on every node.
 
 use crate::{Device, View, ViewMut, cpu};
 
@@ -32,8 +32,9 @@ pub enum Aggregation {
 /// Scale of each peer's values: `min(1, median / (norm + 1e-8))` in f32, the median being the lower
 /// one of all norms.
 ///
-/// A norm is `sqrt(sum over codes of count * codebook^2)`, summed in f64 in code order, then rounded.
-/// Not a number where norms and median overflow together; [`apply`] then refuses the tensor.
+/// A norm is `sqrt(sum over codes of count * codebook^2)`, summed in f64 in code order, then
+/// rounded. Not a number where norms and median overflow together; [`apply`] then refuses the
+/// tensor.
 ///
 /// # Panics
 /// `scales` is not as long as `peers`, or an update has another length than `grid` and `k` say.

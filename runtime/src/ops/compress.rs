@@ -1,14 +1,16 @@
 //! Error feedback, exact top-k of each chunk, and what is left once the kept values are sent.
 //!
-//! `m = beta * residual + (shared - local)` in f32, each operation rounded (spec 3.1); of each chunk the
-//! `k` largest `|m|`, equals going to the lower index. The caller quantises the kept values and then
-//! takes from `m` what it sent. The result is the same on every device and with any number of threads.
+//! `m = beta * residual + (shared - local)` in f32, each operation rounded (spec 3.1); of each
+//! chunk the `k` largest `|m|`, equals going to the lower index. The caller quantises the kept
+//! values and then takes from `m` what it sent. The result is the same on every device and with any
+//! number of threads.
 
 use crate::{Device, View, ViewMut, cpu};
 
 use super::{NonFinite, TileGrid};
 
-/// The three tensors, `grid.len()` values each, that a pseudo-gradient with its feedback is made of.
+/// The three tensors, `grid.len()` values each, that a pseudo-gradient with its feedback is made
+/// of.
 #[derive(Clone, Copy, Debug)]
 pub struct Feedback<'a> {
     /// What all nodes hold.
@@ -23,7 +25,8 @@ pub struct Feedback<'a> {
 
 /// Writes `m` and the `k` values kept of each chunk.
 ///
-/// `m_out` is `[grid.len()]`; `indices` (ascending, within the chunk) and `values` are `[chunks, k]`.
+/// `m_out` is `[grid.len()]`; `indices` (ascending, within the chunk) and `values` are `[chunks,
+/// k]`.
 ///
 /// # Errors
 /// `m` is infinite or not a number somewhere; the indices and values are then of no use.
@@ -56,7 +59,8 @@ pub fn select_top_k(
 
 /// Takes what was sent from `m`: `m[index] -= codebook[code]` for each kept value.
 ///
-/// `m` is `[grid.len()]`, `indices` `[chunks, k]`, `codes` four to a byte, each chunk from a new byte.
+/// `m` is `[grid.len()]`, `indices` `[chunks, k]`, `codes` four to a byte, each chunk from a new
+/// byte.
 ///
 /// # Panics
 /// A length differs from these, or an index is beyond its chunk.
@@ -76,5 +80,12 @@ pub fn subtract_sent(
         Device::Cpu(_) => device.install(|| {
             cpu::compress::subtract(grid, k, codebook, indices.on_host(), codes.on_host(), m)
         }),
+    }
+}
+
+/// Sets all of a residual to zero.
+pub fn clear(device: &Device, residual: ViewMut<'_, f32>) {
+    match device {
+        Device::Cpu(_) => device.install(|| cpu::compress::clear(residual)),
     }
 }

@@ -189,7 +189,7 @@ mod tests {
         let codec = codec(1, 32, 4);
         let mut bytes = [0xff; 3];
         codec.encode(&[1, 7, 16, 29], &mut bytes);
-        assert_eq!(bytes, [0b00_111_001, 0b0000_101_0, 0b0101_0011]);
+        assert_eq!(bytes, [0b00_111_001, 0b0000_1010, 0b0101_0011]);
         let mut back = [0; 4];
         codec.decode(&bytes, &mut back).unwrap();
         assert_eq!(back, [1, 7, 16, 29]);

@@ -1,4 +1,5 @@
-//! Indices at 12 bits each: two of them, `a` then `b`, as the little-endian 24-bit word `a | b << 12`.
+//! Indices at 12 bits each: two of them, `a` then `b`, as the little-endian 24-bit word `a | b <<
+//! 12`.
 //!
 //! The pairs run through all indices of a tensor, across chunks; after an odd number of indices the
 //! last `b` is zero. This is the layout of the published run's payloads.

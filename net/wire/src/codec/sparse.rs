@@ -1,4 +1,5 @@
-//! One tensor's sparse update in memory: a codebook of four values, and per chunk `k` indices and codes.
+//! One tensor's sparse update in memory: a codebook of four values, and per chunk `k` indices and
+//! codes.
 //!
 //! Indices lie chunk after chunk, ascending within each; codes lie as on the wire, four to a byte,
 //! each chunk starting a byte. A value of this type is well formed for its shape, whoever sent it.
@@ -69,7 +70,8 @@ pub struct SparseTensor {
 }
 
 impl SparseTensor {
-    /// Checks that `indices` (`[chunks, k]`) and `codes` (`[chunks, bytes per chunk]`) make an update.
+    /// Checks that `indices` (`[chunks, k]`) and `codes` (`[chunks, bytes per chunk]`) make an
+    /// update.
     ///
     /// # Errors
     /// A list has another length than `shape` says, a codebook entry is not finite, the indices of

@@ -145,7 +145,7 @@ fn elias_fano_reaches_range_and_order_faults_too() {
         bytes.push(0);
         IndexCodec::EliasFano.decode(shape, &bytes).map(|tensor| tensor.indices().to_vec())
     };
-    assert_eq!(with(0b011_010_001_000, 0b1_000_0000_111), Ok(vec![0, 1, 2, 59]));
+    assert_eq!(with(0b011_010_001_000, 0b100_0000_0111), Ok(vec![0, 1, 2, 59]));
     let fault = with(0b111_010_001_000, 0b100_0000_0111).unwrap_err();
     assert_eq!(fault, SectionFault::IndexOutOfRange { chunk: 0, index: 63, chunk_len: 60 });
     let fault = with(0b011_001_001_000, 0b100_0000_0111).unwrap_err();

@@ -114,7 +114,7 @@ fn equal_values_go_to_the_lower_index() {
 fn chunks_that_are_mostly_or_wholly_zero_are_selected_as_by_sorting() {
     for (grid, k) in grids() {
         let zero = vec![0.0; grid.len()];
-        let rare = |bits: u32| if bits % 100 == 0 { heavy(bits) } else { 0.0 };
+        let rare = |bits: u32| if bits.is_multiple_of(100) { heavy(bits) } else { 0.0 };
         let shared = noise(grid.len(), 5, rare);
         assert_all_ways_equal_sorting(grid, k, [&shared, &zero, &zero]);
         assert_all_ways_equal_sorting(grid, k, [&zero, &zero, &zero]);
