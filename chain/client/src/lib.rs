@@ -1,1 +1,164 @@
-//! x
+//! The chain as nodes see it: one clock, one list of peers, small public notes, votes.
+//!
+//! [`Chain`] is the trait; [`DevChain`] is a chain in one SQLite file, for which nothing needs to be
+//! installed. Calls block: a node makes a handful per window. A client of a remote chain keeps its
+//! async runtime to itself.
+
+mod clock;
+mod devchain;
+mod error;
+mod ledger;
+
+use std::time::Duration;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use devchain::{Blocks, DevChain, DevChainOptions};
+pub use error::ChainError;
+use wire::{BlockNumber, Hotkey, Keypair, Netuid, Uid};
+
+/// The newest block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Its height, at least 1.
+    pub number: BlockNumber,
+    /// When the chain made it, in milliseconds since 1970, by the chain's clock.
+    pub timestamp_ms: u64,
+}
+
+/// One seat of a subnet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Neuron {
+    /// The seat.
+    pub uid: Uid,
+    /// Who sits there.
+    pub hotkey: Hotkey,
+    /// Stake behind it, in 10^-9 of a token.
+    pub stake_rao: u64,
+    /// When it was registered.
+    pub registered_block: BlockNumber,
+    /// When it last set weights; block 0 if never.
+    pub last_update: BlockNumber,
+    /// Whether its weights count.
+    pub validator_permit: bool,
+}
+
+/// A subnet's seats at one block, in uid order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metagraph {
+    /// The block at which it was read.
+    pub block: BlockNumber,
+    /// The seats taken.
+    pub neurons: Vec<Neuron>,
+}
+
+/// The note that a hotkey has on the chain; a new one replaces the old.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commitment {
+    /// When it was made.
+    pub block: BlockNumber,
+    /// What it says. Written by a stranger: parse it as such.
+    pub bytes: Vec<u8>,
+}
+
+/// A validator's votes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weights {
+    /// When they were set.
+    pub block: BlockNumber,
+    /// Version of the rules by which they were made.
+    pub version_key: u64,
+    /// Share of each uid, relative to the sum; in uid order.
+    pub shares: Vec<(Uid, u16)>,
+}
+
+/// What the chain allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChainLimits {
+    /// Longest commitment.
+    pub commitment_bytes_max: usize,
+    /// Seats of a subnet.
+    pub seats_max: u16,
+    /// Blocks between two settings of weights by one validator.
+    pub weights_every_blocks: u64,
+}
+
+/// A chain. Every implementation passes the conformance suite in `tests/conformance`.
+///
+/// All methods fail with [`ChainError`] when the chain cannot be reached or its state is damaged;
+/// below only the further reasons are named.
+pub trait Chain: Send + Sync {
+    /// The newest block.
+    ///
+    /// # Errors
+    /// The local clock is behind the chain's first block.
+    fn head(&self) -> Result<Head, ChainError>;
+
+    /// When `block` was or will be made, as far as the chain knows: none for a block to come whose
+    /// time is open.
+    ///
+    /// # Errors
+    /// The chain is out of reach.
+    fn block_time_ms(&self, block: BlockNumber) -> Result<Option<u64>, ChainError>;
+
+    /// Waits until the head is `block` or later.
+    ///
+    /// # Errors
+    /// The block did not come within `timeout`.
+    fn wait_for_block(&self, block: BlockNumber, timeout: Duration) -> Result<Head, ChainError>;
+
+    /// What the chain allows.
+    ///
+    /// # Errors
+    /// The chain is out of reach.
+    fn limits(&self) -> Result<ChainLimits, ChainError>;
+
+    /// Takes a seat; whoever has one keeps it, and pays nothing.
+    ///
+    /// # Errors
+    /// All seats are taken.
+    fn register(&self, netuid: Netuid, hotkey: &Keypair) -> Result<Uid, ChainError>;
+
+    /// The seat of `hotkey`, if it has one.
+    ///
+    /// # Errors
+    /// The chain is out of reach.
+    fn uid_of(&self, netuid: Netuid, hotkey: Hotkey) -> Result<Option<Uid>, ChainError>;
+
+    /// Leaves a note under the hotkey, replacing the previous one.
+    ///
+    /// # Errors
+    /// The hotkey has no seat, or the note is longer than
+    /// [`ChainLimits::commitment_bytes_max`].
+    fn commit(&self, netuid: Netuid, hotkey: &Keypair, note: &[u8]) -> Result<(), ChainError>;
+
+    /// The note of `hotkey`, if it left one.
+    ///
+    /// # Errors
+    /// The chain is out of reach.
+    fn commitment(&self, netuid: Netuid, hotkey: Hotkey) -> Result<Option<Commitment>, ChainError>;
+
+    /// All seats of a subnet.
+    ///
+    /// # Errors
+    /// The chain is out of reach.
+    fn metagraph(&self, netuid: Netuid) -> Result<Metagraph, ChainError>;
+
+    /// Votes, replacing this validator's previous votes.
+    ///
+    /// # Errors
+    /// The hotkey has no seat or no permit, its last votes are too recent, or the votes name a uid
+    /// twice or one that nobody has.
+    fn set_weights(
+        &self,
+        netuid: Netuid,
+        hotkey: &Keypair,
+        shares: &[(Uid, u16)],
+        version_key: u64,
+    ) -> Result<(), ChainError>;
+
+    /// The votes of the validator on seat `uid`, if it ever voted.
+    ///
+    /// # Errors
+    /// The chain is out of reach.
+    fn weights(&self, netuid: Netuid, uid: Uid) -> Result<Option<Weights>, ChainError>;
+}

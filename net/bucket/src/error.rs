@@ -53,7 +53,9 @@ pub enum BucketError {
         after: Duration,
     },
     /// A prefix holds more objects than the caller is ready to list.
-    #[error("{place} lists more than {objects_max} objects under {prefix}: ask its owner to clean up")]
+    #[error(
+        "{place} lists more than {objects_max} objects under {prefix}: ask its owner to clean up"
+    )]
     TooMany {
         /// The bucket.
         place: Place,
@@ -111,7 +113,9 @@ impl BucketError {
     ) -> Self {
         let place = place.clone();
         match (&source, key) {
-            (object_store::Error::NotFound { .. }, Some(key)) => Self::NotFound { place, key: *key },
+            (object_store::Error::NotFound { .. }, Some(key)) => {
+                Self::NotFound { place, key: *key }
+            }
             (object_store::Error::AlreadyExists { .. }, Some(key)) => {
                 Self::Exists { place, key: *key }
             }

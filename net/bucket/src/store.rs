@@ -180,9 +180,9 @@ impl Bucket {
     pub async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<ObjectInfo>, BucketError> {
         let text = prefix.to_string();
         let found = self.store.list(Some(&Path::from(text.as_str())));
-        let bounded = found.take(LIST_OBJECTS_MAX + 1).try_collect::<Vec<_>>().await;
-        let metas =
-            bounded.map_err(|source| BucketError::of_storage(source, &self.place, None))?;
+        let readable = found.filter(|object| std::future::ready(!has_unreadable_name(object)));
+        let bounded = readable.take(LIST_OBJECTS_MAX + 1).try_collect::<Vec<_>>().await;
+        let metas = bounded.map_err(|source| BucketError::of_storage(source, &self.place, None))?;
         if metas.len() > LIST_OBJECTS_MAX {
             let (place, objects_max) = (self.place.clone(), LIST_OBJECTS_MAX);
             return Err(BucketError::TooMany { place, prefix: text, objects_max });
@@ -255,6 +255,11 @@ impl Bucket {
     }
 }
 
+/// Whether this is a name that storages do not even spell; whoever put it there cannot stop us.
+fn has_unreadable_name(object: &object_store::Result<ObjectMeta>) -> bool {
+    matches!(object, Err(object_store::Error::InvalidPath { .. }))
+}
+
 fn path_of(key: &ObjectKey) -> Path {
     Path::from(key.to_string())
 }
@@ -262,4 +267,17 @@ fn path_of(key: &ObjectKey) -> Path {
 fn info_of(key: ObjectKey, meta: &ObjectMeta) -> ObjectInfo {
     let modified_ms = meta.last_modified.timestamp_millis().max(0) as u64;
     ObjectInfo { key, bytes: meta.size, modified_ms }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_hangs_is_given_up_at_its_deadline() {
+        let bucket = Bucket::memory();
+        let hang = std::future::pending::<Result<(), BucketError>>();
+        let done = bucket.within(Duration::from_millis(5), hang).await;
+        assert!(matches!(done, Err(BucketError::TimedOut { .. })), "{done:?}");
+    }
 }

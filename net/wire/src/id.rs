@@ -24,6 +24,10 @@ number! {
     Uid(u16)
 }
 number! {
+    /// A subnet of the chain.
+    Netuid(u16)
+}
+number! {
     /// One outer step: a fixed run of chain blocks, counted from the run's first.
     Window(u64)
 }

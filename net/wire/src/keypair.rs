@@ -94,9 +94,8 @@ mod tests {
 
     #[test]
     fn nonces_differ_between_messages_and_between_keys() {
-        let nonce = |seed, message: &[u8]| {
-            Keypair::from_seed([seed; 32]).sign(message).0[..32].to_vec()
-        };
+        let nonce =
+            |seed, message: &[u8]| Keypair::from_seed([seed; 32]).sign(message).0[..32].to_vec();
         assert_ne!(nonce(1, b"a"), nonce(1, b"b"));
         assert_ne!(nonce(1, b"a"), nonce(2, b"a"));
     }

@@ -24,7 +24,8 @@ pub use codec::{
 pub use contribution::{BodySizes, Claims, Contribution, Expected, Header, Section};
 pub use foreign_text::ForeignText;
 pub use id::{
-    BlockNumber, Digest, HexError, Hotkey, RunId, SampleDigest, Signature, StateRoot, Uid, Window,
+    BlockNumber, Digest, HexError, Hotkey, Netuid, RunId, SampleDigest, Signature, StateRoot, Uid,
+    Window,
 };
 pub use keypair::{Keypair, verify};
 pub use layout::{Layout, LayoutError, Shape, Tensor, Tiling};

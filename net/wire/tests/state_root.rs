@@ -107,5 +107,8 @@ fn the_root_of_known_parameters_stays_what_it_is() {
     let layout = Layout::new(layout).unwrap();
     let params: Vec<f32> = (0..395).map(|i| i as f32 * 0.25 - 7.0).collect();
     let tree = StateTree::of_params(&layout, &params);
-    assert_eq!(tree.root().to_string(), "fd7c4734177378d7606a28a5922d44b52f597b5382ad09fff7278335b8b933c7");
+    assert_eq!(
+        tree.root().to_string(),
+        "fd7c4734177378d7606a28a5922d44b52f597b5382ad09fff7278335b8b933c7"
+    );
 }

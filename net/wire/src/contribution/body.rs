@@ -29,9 +29,8 @@ pub struct Contribution<'a> {
 
 pub(super) fn encoded_len(sections: &[Section<'_>]) -> usize {
     let fixed = (TABLE_ENTRY_BYTES + CODEBOOK_BYTES) as usize;
-    let bytes = |section: &Section<'_>| {
-        fixed + section.index_bytes.len() + section.code_bytes.len()
-    };
+    let bytes =
+        |section: &Section<'_>| fixed + section.index_bytes.len() + section.code_bytes.len();
     sections.iter().map(bytes).sum()
 }
 
@@ -100,10 +99,7 @@ impl Verified<'_> {
     }
 }
 
-fn read_codebook(
-    reader: &mut Reader<'_>,
-    section: u32,
-) -> Result<[f32; CODEBOOK_LEN], Rejection> {
+fn read_codebook(reader: &mut Reader<'_>, section: u32) -> Result<[f32; CODEBOOK_LEN], Rejection> {
     let codebook: [f32; CODEBOOK_LEN] = std::array::from_fn(|_| reader.f32());
     match codebook.iter().position(|value| !value.is_finite()) {
         None => Ok(codebook),

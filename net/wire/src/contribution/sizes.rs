@@ -37,9 +37,8 @@ impl BodySizes {
     pub fn new(layout: &Layout, k: usize, index_codec: IndexCodec) -> Self {
         let tilings = layout.tensors().iter().map(|tensor| tensor.shape.tiling());
         let sections: Vec<_> = tilings.map(|tiling| sizes_of(tiling, k, index_codec)).collect();
-        let fixed = |section: &SectionSizes| {
-            TABLE_ENTRY_BYTES + CODEBOOK_BYTES + section.code_bytes
-        };
+        let fixed =
+            |section: &SectionSizes| TABLE_ENTRY_BYTES + CODEBOOK_BYTES + section.code_bytes;
         let fixed: u64 = sections.iter().map(fixed).sum();
         let min: u64 = sections.iter().map(|section| section.index_bytes.start()).sum();
         let max: u64 = sections.iter().map(|section| section.index_bytes.end()).sum();

@@ -1,0 +1,171 @@
+//! What a chain refuses or fails at, each with the caller's next move.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::ErrorCode;
+use wire::{BlockNumber, Hotkey, Netuid, Uid};
+
+/// Why the chain did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ChainError {
+    /// The hotkey has no seat.
+    #[error("hotkey {hotkey} has no seat on netuid {netuid}: take one with cov72 register")]
+    NotRegistered {
+        /// The subnet.
+        netuid: Netuid,
+        /// Who asked.
+        hotkey: Hotkey,
+    },
+    /// All seats are taken.
+    #[error(
+        "all {seats_max} seats of netuid {netuid} are taken: wait for one, or use another netuid"
+    )]
+    SeatsTaken {
+        /// The subnet.
+        netuid: Netuid,
+        /// How many seats it has.
+        seats_max: u16,
+    },
+    /// A note that is too long.
+    #[error("a commitment of {bytes} bytes exceeds the chain's {bytes_max}: shorten it")]
+    CommitmentTooLarge {
+        /// Its length.
+        bytes: usize,
+        /// The chain's limit.
+        bytes_max: usize,
+    },
+    /// Votes that come too soon after the last ones.
+    #[error(
+        "uid {uid} set weights at block {last_update}: set them again from block {next_block} on"
+    )]
+    WeightsTooOften {
+        /// The validator.
+        uid: Uid,
+        /// When it voted last.
+        last_update: BlockNumber,
+        /// When it may again.
+        next_block: BlockNumber,
+    },
+    /// Votes of somebody whose votes do not count.
+    #[error("uid {uid} has no validator permit on netuid {netuid}: add stake to its hotkey")]
+    NoPermit {
+        /// The subnet.
+        netuid: Netuid,
+        /// Who asked.
+        uid: Uid,
+    },
+    /// Votes for a uid that nobody has.
+    #[error("nobody has uid {uid} on netuid {netuid}: read the metagraph again")]
+    UnknownUid {
+        /// The subnet.
+        netuid: Netuid,
+        /// The uid.
+        uid: Uid,
+    },
+    /// Two votes for one uid.
+    #[error("the weights name uid {uid} twice: add them up first")]
+    DuplicateUid {
+        /// The uid.
+        uid: Uid,
+    },
+    /// A block that did not come.
+    #[error("block {wanted} did not come within {} s, the head is {head}: check the chain's clock",
+        .after.as_secs_f64())]
+    BlockTimeout {
+        /// The block that was waited for.
+        wanted: BlockNumber,
+        /// The head when waiting ended.
+        head: BlockNumber,
+        /// How long it took.
+        after: Duration,
+    },
+    /// This machine's clock is before the chain's beginning.
+    #[error("this clock is {behind_ms} ms before the chain's first block: set the machine's time")]
+    ClockBehind {
+        /// By how much.
+        behind_ms: u64,
+    },
+    /// Blocks that the clock makes cannot be made on demand.
+    #[error(
+        "this chain makes a block every {block_ms} ms: wait, or create it with blocks on demand"
+    )]
+    BlocksByClock {
+        /// Time between two blocks.
+        block_ms: u64,
+    },
+    /// Block time of zero.
+    #[error("a chain cannot make a block every 0 ms: give a block time, or blocks on demand")]
+    NoBlockTime,
+    /// There is no chain in this place.
+    #[error("{} is not there: create the dev chain first, or correct its path", .path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file was made by a newer program.
+    #[error("{} has schema {found}, this program knows {known}: upgrade cov72", .path.display())]
+    NewerSchema {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The newest schema known here.
+        known: i64,
+    },
+    /// The file is something else.
+    #[error("{} is not a dev chain: choose another path", .path.display())]
+    NotAChain {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is damaged.
+    #[error("{} is damaged: restore it, or delete it to start a new chain", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Other processes keep it locked.
+    #[error("{} stays locked by another process: end that process, then try again", .path.display())]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No space is left.
+    #[error("the disk of {} is full: free space, then try again", .path.display())]
+    DiskFull {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Reading or writing is not allowed.
+    #[error("{} cannot be opened: give this user read and write permission there", .path.display())]
+    Permission {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Anything else that the storage reports.
+    #[error("{} failed: {source}; run cov72 doctor", .path.display())]
+    Storage {
+        /// The file.
+        path: PathBuf,
+        /// What it reports.
+        source: rusqlite::Error,
+    },
+}
+
+impl ChainError {
+    /// The next move for an error of SQLite on the file at `path`.
+    pub(crate) fn of_sqlite(source: rusqlite::Error, path: &Path) -> Self {
+        let path = path.to_path_buf();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked { path },
+            Some(ErrorCode::DiskFull) => Self::DiskFull { path },
+            Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+                Self::Permission { path }
+            }
+            Some(ErrorCode::NotADatabase) => Self::NotAChain { path },
+            Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { path },
+            _ => Self::Storage { path, source },
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What every chain must do, as a suite over a factory; a second chain runs the same.
+
+use std::time::Duration;
+
+use chain::{Chain, ChainError};
+use wire::{BlockNumber, Keypair, Netuid, Uid};
+
+/// A fresh chain, and the means to move it that the trait does not have.
+pub(crate) trait Subject {
+    /// The chain.
+    fn chain(&self) -> &dyn Chain;
+    /// Lets the chain make `blocks` more blocks.
+    fn advance(&self, blocks: u64);
+    /// Gives a hotkey enough stake for a validator permit.
+    fn stake(&self, hotkey: &Keypair);
+}
+
+/// The limits that the factory must set.
+pub(crate) const SEATS_MAX: u16 = 8;
+
+const NETUID: Netuid = Netuid(3);
+
+fn key(seed: u8) -> Keypair {
+    Keypair::from_seed([seed; 32])
+}
+
+fn number(subject: &dyn Subject) -> BlockNumber {
+    subject.chain().head().unwrap().number
+}
+
+/// Runs all of it, each part on a chain of its own.
+pub(crate) fn every_rule_holds<S: Subject>(make: impl Fn() -> S) {
+    blocks_count_up_and_carry_their_time(&make());
+    waiting_returns_at_the_block_or_times_out(&make());
+    seats_are_given_in_order_and_kept(&make());
+    a_full_subnet_refuses_newcomers_only(&make());
+    subnets_are_apart(&make());
+    notes_are_replaced_bounded_and_for_members(&make());
+    the_metagraph_lists_seats_in_uid_order(&make());
+    votes_replace_votes_and_have_a_rate(&make());
+    votes_need_a_seat_a_permit_and_known_uids(&make());
+}
+
+fn blocks_count_up_and_carry_their_time(subject: &dyn Subject) {
+    let first = subject.chain().head().unwrap();
+    assert!(first.number.0 >= 1, "block 0 stands for never");
+    subject.advance(5);
+    let later = subject.chain().head().unwrap();
+    assert_eq!(later.number.0, first.number.0 + 5);
+    assert!(later.timestamp_ms > first.timestamp_ms);
+    let time_ms = |block| subject.chain().block_time_ms(block).unwrap();
+    assert_eq!(time_ms(first.number), Some(first.timestamp_ms));
+    assert_eq!(time_ms(later.number), Some(later.timestamp_ms));
+}
+
+fn waiting_returns_at_the_block_or_times_out(subject: &dyn Subject) {
+    let head = number(subject);
+    let wait = |block| subject.chain().wait_for_block(block, Duration::from_millis(100));
+    assert_eq!(wait(head).unwrap().number, head);
+    match wait(BlockNumber(head.0 + 1_000_000)) {
+        Err(ChainError::BlockTimeout { wanted, .. }) => assert_eq!(wanted.0, head.0 + 1_000_000),
+        other => panic!("{other:?}"),
+    }
+    subject.advance(3);
+    assert!(wait(BlockNumber(head.0 + 3)).unwrap().number.0 >= head.0 + 3);
+}
+
+fn seats_are_given_in_order_and_kept(subject: &dyn Subject) {
+    let chain = subject.chain();
+    assert_eq!(chain.uid_of(NETUID, key(1).hotkey()).unwrap(), None);
+    assert_eq!(chain.register(NETUID, &key(1)).unwrap(), Uid(0));
+    assert_eq!(chain.register(NETUID, &key(2)).unwrap(), Uid(1));
+    assert_eq!(chain.register(NETUID, &key(1)).unwrap(), Uid(0));
+    assert_eq!(chain.uid_of(NETUID, key(2).hotkey()).unwrap(), Some(Uid(1)));
+}
+
+fn a_full_subnet_refuses_newcomers_only(subject: &dyn Subject) {
+    let chain = subject.chain();
+    assert_eq!(chain.limits().unwrap().seats_max, SEATS_MAX);
+    for seed in 0..SEATS_MAX as u8 {
+        chain.register(NETUID, &key(seed)).unwrap();
+    }
+    match chain.register(NETUID, &key(100)) {
+        Err(ChainError::SeatsTaken { seats_max, .. }) => assert_eq!(seats_max, SEATS_MAX),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(chain.register(NETUID, &key(3)).unwrap(), Uid(3));
+}
+
+fn subnets_are_apart(subject: &dyn Subject) {
+    let (chain, other) = (subject.chain(), Netuid(4));
+    chain.register(NETUID, &key(1)).unwrap();
+    assert_eq!(chain.register(other, &key(2)).unwrap(), Uid(0));
+    assert_eq!(chain.uid_of(other, key(1).hotkey()).unwrap(), None);
+    chain.commit(other, &key(2), b"note").unwrap();
+    assert_eq!(chain.commitment(NETUID, key(2).hotkey()).unwrap(), None);
+    assert_eq!(chain.metagraph(NETUID).unwrap().neurons.len(), 1);
+}
+
+fn notes_are_replaced_bounded_and_for_members(subject: &dyn Subject) {
+    let chain = subject.chain();
+    let (member, hotkey) = (key(1), key(1).hotkey());
+    match chain.commit(NETUID, &member, b"early") {
+        Err(error @ ChainError::NotRegistered { .. }) => {
+            assert!(error.to_string().contains("cov72 register"), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+    chain.register(NETUID, &member).unwrap();
+    assert_eq!(chain.commitment(NETUID, hotkey).unwrap(), None);
+    chain.commit(NETUID, &member, b"first").unwrap();
+    subject.advance(1);
+    let longest = vec![0xff; chain.limits().unwrap().commitment_bytes_max];
+    chain.commit(NETUID, &member, &longest).unwrap();
+    let too_long = [&longest[..], &[0]].concat();
+    let refused = chain.commit(NETUID, &member, &too_long);
+    assert!(matches!(refused, Err(ChainError::CommitmentTooLarge { .. })), "{refused:?}");
+    let note = chain.commitment(NETUID, hotkey).unwrap().unwrap();
+    assert_eq!((note.block, note.bytes), (number(subject), longest));
+}
+
+fn the_metagraph_lists_seats_in_uid_order(subject: &dyn Subject) {
+    let chain = subject.chain();
+    let first = number(subject);
+    chain.register(NETUID, &key(9)).unwrap();
+    subject.advance(2);
+    chain.register(NETUID, &key(1)).unwrap();
+    subject.stake(&key(1));
+    let metagraph = chain.metagraph(NETUID).unwrap();
+    assert_eq!(metagraph.block.0, first.0 + 2);
+    let [old, new] = metagraph.neurons[..] else { panic!("{metagraph:?}") };
+    assert_eq!((old.uid, old.hotkey), (Uid(0), key(9).hotkey()));
+    assert_eq!((new.uid, new.hotkey), (Uid(1), key(1).hotkey()));
+    assert_eq!((old.registered_block, new.registered_block), (first, metagraph.block));
+    assert_eq!((old.stake_rao, old.validator_permit), (0, false));
+    assert!(new.stake_rao > 0 && new.validator_permit);
+    assert_eq!(new.last_update, BlockNumber(0));
+}
+
+fn votes_replace_votes_and_have_a_rate(subject: &dyn Subject) {
+    let chain = subject.chain();
+    for seed in 1..=3 {
+        chain.register(NETUID, &key(seed)).unwrap();
+    }
+    subject.stake(&key(1));
+    assert_eq!(chain.weights(NETUID, Uid(0)).unwrap(), None);
+    chain.set_weights(NETUID, &key(1), &[(Uid(2), 65_535), (Uid(1), 1)], 7).unwrap();
+    let votes = chain.weights(NETUID, Uid(0)).unwrap().unwrap();
+    assert_eq!(votes.shares, [(Uid(1), 1), (Uid(2), 65_535)]);
+    assert_eq!((votes.block, votes.version_key), (number(subject), 7));
+    let again = || chain.set_weights(NETUID, &key(1), &[(Uid(1), 5)], 8);
+    let every = chain.limits().unwrap().weights_every_blocks;
+    subject.advance(every - 1);
+    match again() {
+        Err(ChainError::WeightsTooOften { next_block, .. }) => {
+            assert_eq!(next_block.0, number(subject).0 + 1);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(chain.weights(NETUID, Uid(0)).unwrap().unwrap(), votes);
+    subject.advance(1);
+    again().unwrap();
+    assert_eq!(chain.weights(NETUID, Uid(0)).unwrap().unwrap().shares, [(Uid(1), 5)]);
+    assert_eq!(chain.metagraph(NETUID).unwrap().neurons[0].last_update, number(subject));
+}
+
+fn votes_need_a_seat_a_permit_and_known_uids(subject: &dyn Subject) {
+    let chain = subject.chain();
+    let vote = |seed, shares: &[(Uid, u16)]| chain.set_weights(NETUID, &key(seed), shares, 0);
+    let refused = vote(1, &[(Uid(0), 1)]);
+    assert!(matches!(refused, Err(ChainError::NotRegistered { .. })), "{refused:?}");
+    chain.register(NETUID, &key(1)).unwrap();
+    chain.register(NETUID, &key(2)).unwrap();
+    let refused = vote(1, &[(Uid(1), 1)]);
+    assert!(matches!(refused, Err(ChainError::NoPermit { .. })), "{refused:?}");
+    subject.stake(&key(1));
+    let refused = vote(1, &[(Uid(7), 1)]);
+    assert!(matches!(refused, Err(ChainError::UnknownUid { .. })), "{refused:?}");
+    let refused = vote(1, &[(Uid(1), 1), (Uid(1), 2)]);
+    assert!(matches!(refused, Err(ChainError::DuplicateUid { .. })), "{refused:?}");
+    assert_eq!(chain.weights(NETUID, Uid(0)).unwrap(), None, "a refused vote leaves no trace");
+    vote(1, &[(Uid(1), 1)]).unwrap();
+}

@@ -1,0 +1,88 @@
+//! The conformance suite on each kind of bucket, and what only a folder can get wrong.
+
+mod conformance;
+
+use std::time::Duration;
+
+use bucket::{Bucket, BucketError, Bytes, KeyPrefix, Limits, ObjectKey, PutMode, blocking};
+use wire::{RunId, Window};
+
+const RUN: RunId = RunId([1; 32]);
+const LIMITS: Limits = Limits { bytes_max: 1 << 20, timeout: Duration::from_secs(60) };
+
+fn folder_bucket() -> (tempfile::TempDir, Bucket) {
+    let folder = tempfile::tempdir().unwrap();
+    let bucket = Bucket::create(folder.path().join("own/bucket").to_str().unwrap()).unwrap();
+    (folder, bucket)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_rule_holds_in_memory() {
+    conformance::every_rule_holds(&Bucket::memory()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_rule_holds_in_a_folder() {
+    let (_folder, bucket) = folder_bucket();
+    conformance::every_rule_holds(&bucket).await;
+}
+
+#[tokio::test]
+async fn names_that_are_not_keys_are_not_listed() {
+    let (folder, bucket) = folder_bucket();
+    let key = ObjectKey::checkpoint(RUN, Window(1), 0);
+    bucket.put(&key, Bytes::from_static(b"x"), PutMode::Create).await.unwrap();
+    let path = folder.path().join("own/bucket").join(key.to_string());
+    for name in ["README", "000000#1", "\u{1b}[2J", "1"] {
+        std::fs::write(path.with_file_name(name), "stranger").unwrap();
+    }
+    let listed = bucket.list(&KeyPrefix::Checkpoints { run: RUN }).await.unwrap();
+    assert_eq!(listed.iter().map(|object| object.key).collect::<Vec<_>>(), [key]);
+}
+
+#[tokio::test]
+async fn a_put_leaves_nothing_but_the_object() {
+    let (folder, bucket) = folder_bucket();
+    let key = ObjectKey::checkpoint(RUN, Window(1), 0);
+    for mode in [PutMode::Create, PutMode::Overwrite, PutMode::Create] {
+        let _ = bucket.put(&key, Bytes::from_static(b"x"), mode).await;
+    }
+    let path = folder.path().join("own/bucket").join(key.to_string());
+    let names: Vec<_> = std::fs::read_dir(path.parent().unwrap()).unwrap().collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_not_made_by_opening_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let absent = folder.path().join("absent");
+    let error = Bucket::open(absent.to_str().unwrap()).unwrap_err();
+    assert!(matches!(error, BucketError::NoFolder { .. }), "{error}");
+    assert!(!absent.exists());
+    let file = folder.path().join("file");
+    std::fs::write(&file, "x").unwrap();
+    assert!(Bucket::open(file.to_str().unwrap()).is_err());
+    assert!(Bucket::create(file.to_str().unwrap()).is_err());
+}
+
+#[test]
+fn a_blocking_bucket_serves_several_threads() {
+    let (_folder, bucket) = folder_bucket();
+    let bucket = blocking::Bucket::new(bucket).unwrap();
+    std::thread::scope(|scope| {
+        for part in 0..4 {
+            let bucket = bucket.clone();
+            scope.spawn(move || {
+                let key = ObjectKey::checkpoint(RUN, Window(1), part);
+                let body = Bytes::from(vec![part as u8; 10_000]);
+                bucket.put(&key, body.clone(), PutMode::Create).unwrap();
+                assert_eq!(bucket.get(&key, LIMITS).unwrap(), body);
+                assert_eq!(bucket.get_range(&key, 5..9, LIMITS.timeout).unwrap(), body[5..9]);
+                assert_eq!(bucket.head(&key).unwrap().bytes, 10_000);
+            });
+        }
+    });
+    assert_eq!(bucket.list(&KeyPrefix::Checkpoints { run: RUN }).unwrap().len(), 4);
+    bucket.delete(&ObjectKey::checkpoint(RUN, Window(1), 0)).unwrap();
+    assert_eq!(bucket.list(&KeyPrefix::Checkpoints { run: RUN }).unwrap().len(), 3);
+}
