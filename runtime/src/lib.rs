@@ -5,8 +5,10 @@
 //! size, and threads only decide who computes which tile. No async, no network.
 
 mod buffer;
+mod cpu;
 mod device;
 mod error;
+pub mod ops;
 
 pub use buffer::{Buffer, Element, View, ViewMut};
 pub use device::{Cpu, Device};

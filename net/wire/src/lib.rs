@@ -3,7 +3,7 @@
 //! Nothing here does I/O, reads a clock or draws a random number; whatever parses bytes treats them
 //! as hostile, bounds every length before it allocates, and returns a value that is valid for good.
 
-pub mod codec;
+mod codec;
 pub mod contribution;
 mod foreign_text;
 mod id;
@@ -18,8 +18,10 @@ pub mod state_root;
 mod window_record;
 mod windows;
 
-pub use codec::IndexCodec;
-pub use contribution::{BodySizes, Claims, Contribution, Expected, Header, Section};
+pub use codec::{
+    CODEBOOK_BYTES, CODES_PER_BYTE, IndexCodec, SectionFault, SparseShape, SparseTensor,
+};
+pub use contribution::{Body, BodyShape, Claims, Contribution, Expected, Header, Verified};
 pub use foreign_text::ForeignText;
 pub use id::{
     BlockNumber, Digest, HexError, Hotkey, Netuid, RunId, SampleDigest, Signature, StateRoot, Uid,

@@ -1,0 +1,342 @@
+//! Four values for all that is sent of one tensor, and a 2-bit code per value.
+//!
+//! `Published` is the run's 4-bin quantiser: bins 1.5 sigma wide around the mean. What top-k keeps
+//! has two humps and nothing between, so it spends most codes on two bins: an error of about 11 %.
+//! `LloydMax` fits `{-hi, -lo, lo, hi}` to the magnitudes and halves that. All sums are f64, over
+//! tiles of fixed size added in order, so the codebook does not depend on the number of threads.
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use wire::CODES_PER_BYTE;
+
+/// Values summed by one thread in one go; the order of every sum follows from it.
+const TILE: usize = 16_384;
+/// Accumulators within a tile, so that sums vectorise.
+const LANES: usize = 8;
+/// Bins of the published quantiser, and the sigmas they span.
+const BINS: f32 = 4.0;
+const RANGE_SIGMAS: f32 = 6.0;
+/// A threshold that moved by less than this share has converged: the error is flat around its
+/// minimum.
+const CONVERGED_SHARE: f32 = 1e-4;
+const LLOYD_STEPS_MAX: usize = 50;
+
+/// How the four values are chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Quantiser {
+    /// As the published run: spec 3.3.
+    Published,
+    /// Symmetric, of least squared error.
+    #[default]
+    LloydMax,
+}
+
+impl Quantiser {
+    /// Fits the four values to all that is kept of one tensor, which is finite.
+    pub fn fit(self, values: &[f32]) -> QuantiserFit {
+        match self {
+            Quantiser::Published => QuantiserFit::Published(PublishedFit::new(values)),
+            Quantiser::LloydMax => QuantiserFit::LloydMax(LloydMaxFit::new(values)),
+        }
+    }
+}
+
+/// A quantiser fitted to one tensor.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum QuantiserFit {
+    /// By [`Quantiser::Published`].
+    Published(PublishedFit),
+    /// By [`Quantiser::LloydMax`].
+    LloydMax(LloydMaxFit),
+}
+
+impl QuantiserFit {
+    /// What each code stands for.
+    pub fn codebook(&self) -> [f32; 4] {
+        match self {
+            QuantiserFit::Published(fit) => fit.lookup.map(|entry| entry + fit.shift),
+            QuantiserFit::LloydMax(fit) => [0.0 - fit.hi, 0.0 - fit.lo, fit.lo, fit.hi],
+        }
+    }
+
+    /// Code of a value.
+    pub fn code(&self, value: f32) -> u8 {
+        match self {
+            QuantiserFit::Published(fit) => fit.code(value),
+            QuantiserFit::LloydMax(fit) => fit.code(value),
+        }
+    }
+
+    /// Codes of `values` (`[chunks, k]`), four to a byte, each chunk from a new byte.
+    ///
+    /// # Panics
+    /// `codes` is not `ceil(k / 4)` bytes per chunk.
+    pub fn encode(&self, k: usize, values: &[f32], codes: &mut [u8]) {
+        match self {
+            QuantiserFit::Published(fit) => encode(k, values, codes, |value| fit.code(value)),
+            QuantiserFit::LloydMax(fit) => encode(k, values, codes, |value| fit.code(value)),
+        }
+    }
+}
+
+fn encode(k: usize, values: &[f32], codes: &mut [u8], code: impl Fn(f32) -> u8 + Sync) {
+    assert_eq!(codes.len(), values.len() / k * k.div_ceil(CODES_PER_BYTE), "codes of whole chunks");
+    let chunks_per_tile = (TILE / k).max(1);
+    codes
+        .par_chunks_mut(k.div_ceil(CODES_PER_BYTE) * chunks_per_tile)
+        .zip(values.par_chunks(k * chunks_per_tile))
+        .for_each(|(codes, values)| {
+            let chunks =
+                values.chunks_exact(k).zip(codes.chunks_exact_mut(k.div_ceil(CODES_PER_BYTE)));
+            for (values, codes) in chunks {
+                for (four, byte) in values.chunks(CODES_PER_BYTE).zip(codes) {
+                    let pack = |byte, (i, &value)| byte | code(value) << (2 * i);
+                    *byte = four.iter().enumerate().fold(0, pack);
+                }
+            }
+        });
+}
+
+/// `q = clamp(round_half_even((v - shift) / scale + 2), 0, 3)`; a bin stands for the mean of its
+/// values.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PublishedFit {
+    /// Mean of all values.
+    pub shift: f32,
+    /// Width of a bin: 1.5 standard deviations, or 1 where that is no width.
+    pub scale: f32,
+    /// Mean of each bin, less `shift`; 0 for an empty one.
+    pub lookup: [f32; 4],
+}
+
+impl PublishedFit {
+    fn new(values: &[f32]) -> Self {
+        let n = values.len() as f64;
+        let [sum] = sums(values, |value| [f64::from(value)]);
+        let shift = (sum / n) as f32;
+        let [squares] = sums(values, |value| {
+            let centred = f64::from(value - shift);
+            [centred * centred]
+        });
+        let sigma = (squares / (n - 1.0)).sqrt();
+        let width = (sigma * f64::from(RANGE_SIGMAS / BINS)) as f32;
+        let scale = if width.is_normal() { width } else { 1.0 };
+        let mut fit = Self { shift, scale, lookup: [0.0; 4] };
+        let bins: [f64; 8] = sums(values, |value| {
+            let code = usize::from(fit.code(value));
+            let mut bins = [0.0; 8];
+            bins[code] = f64::from(value - shift);
+            bins[4 + code] = 1.0;
+            bins
+        });
+        for code in 0..4 {
+            if bins[4 + code] > 0.0 {
+                fit.lookup[code] = (bins[code] / bins[4 + code]) as f32;
+            }
+        }
+        fit
+    }
+
+    /// Bin of a value.
+    pub fn code(&self, value: f32) -> u8 {
+        let bin = ((value - self.shift) / self.scale + BINS / 2.0).round_ties_even();
+        bin.clamp(0.0, BINS - 1.0) as u8
+    }
+}
+
+/// Two magnitudes, each for the values nearest to it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LloydMaxFit {
+    /// Mean of the magnitudes up to the threshold.
+    pub lo: f32,
+    /// Mean of the magnitudes above it.
+    pub hi: f32,
+    /// Halfway between the two.
+    pub threshold: f32,
+}
+
+impl LloydMaxFit {
+    /// Lloyd's iteration: split at the threshold, take both means, move the threshold between them.
+    fn new(values: &[f32]) -> Self {
+        let n = values.len() as f64;
+        let [total] = sums(values, |value| [f64::from(value.abs())]);
+        let mut fit = {
+            let mean = (total / n) as f32;
+            Self { lo: mean, hi: mean, threshold: mean }
+        };
+        for _ in 0..LLOYD_STEPS_MAX {
+            let threshold = fit.threshold;
+            let [above, count] = sums(values, |value| {
+                let is_above = value.abs() > threshold;
+                [if is_above { f64::from(value.abs()) } else { 0.0 }, f64::from(u8::from(is_above))]
+            });
+            if count == 0.0 || count == n {
+                break;
+            }
+            fit.hi = (above / count) as f32;
+            fit.lo = ((total - above) / (n - count)) as f32;
+            fit.threshold = fit.lo + (fit.hi - fit.lo) / 2.0;
+            if (fit.threshold - threshold).abs() <= CONVERGED_SHARE * threshold {
+                break;
+            }
+        }
+        fit
+    }
+
+    /// 0 to 3, from the lowest value of the codebook to the highest.
+    pub fn code(&self, value: f32) -> u8 {
+        let outer = u8::from(value.abs() > self.threshold);
+        if value < 0.0 { 1 - outer } else { 2 + outer }
+    }
+}
+
+/// Sums of `terms` over all values, tile by tile in order.
+fn sums<const N: usize>(values: &[f32], terms: impl Fn(f32) -> [f64; N] + Sync) -> [f64; N] {
+    let add = |mut left: [f64; N], right: [f64; N]| {
+        left.iter_mut().zip(right).for_each(|(left, right)| *left += right);
+        left
+    };
+    let tile_sum = |tile: &[f32]| {
+        let (groups, rest) = tile.as_chunks::<LANES>();
+        let mut lanes = [[0.0; N]; LANES];
+        for group in groups {
+            for (lane, &value) in lanes.iter_mut().zip(group) {
+                *lane = add(*lane, terms(value));
+            }
+        }
+        let tail = rest.iter().map(|&value| terms(value));
+        lanes.into_iter().chain(tail).fold([0.0; N], add)
+    };
+    let tiles: Vec<[f64; N]> = values.par_chunks(TILE).map(tile_sum).collect();
+    tiles.into_iter().fold([0.0; N], add)
+}
+
+/// `|values - decoded| / |values|`, both L2 norms: what quantising loses.
+pub fn relative_error(fit: &QuantiserFit, values: &[f32]) -> f64 {
+    let codebook = fit.codebook();
+    let [lost, all] = sums(values, |value| {
+        let lost = f64::from(value) - f64::from(codebook[usize::from(fit.code(value))]);
+        [lost * lost, f64::from(value) * f64::from(value)]
+    });
+    (lost / all).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Uniform in (0, 1), from a counter.
+    fn uniform(i: u64) -> f64 {
+        let mut x = i.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((x ^ (x >> 31)) >> 11) as f64 / (1u64 << 53) as f64 + 1e-17
+    }
+
+    fn gaussian(i: u64) -> f64 {
+        (-2.0 * uniform(2 * i).ln()).sqrt() * (std::f64::consts::TAU * uniform(2 * i + 1)).cos()
+    }
+
+    /// The 64 largest magnitudes of each 4,096 values.
+    fn top_64(chunks: u64, value: impl Fn(u64) -> f64) -> Vec<f32> {
+        let mut kept = Vec::new();
+        for chunk in 0..chunks {
+            let mut m: Vec<f32> = (0..4096).map(|i| value(chunk * 4096 + i) as f32).collect();
+            m.sort_by(|a, b| b.abs().total_cmp(&a.abs()));
+            kept.extend(&m[..64]);
+        }
+        kept
+    }
+
+    #[test]
+    fn the_published_quantiser_gives_its_golden_values() {
+        let values = [-0.30, -0.02, 0.01, 0.25, 0.12, -0.11, 0.40, -0.05];
+        let fit = PublishedFit::new(&values);
+        assert!((fit.shift - 0.0375).abs() < 1e-7);
+        assert!((fit.scale - 0.326056).abs() < 1e-6);
+        for (found, golden) in fit.lookup.iter().zip([0.0, -0.3375, -0.0475, 0.2875]) {
+            assert!((found - golden).abs() < 1e-6, "{found} is not {golden}");
+        }
+        let codes = values.map(|value| fit.code(value));
+        assert_eq!(codes, [1, 2, 2, 3, 2, 2, 3, 2]);
+        let mut packed = [0; 2];
+        QuantiserFit::Published(fit).encode(4, &values, &mut packed);
+        assert_eq!(packed, [0b11_10_10_01, 0b10_11_10_10]);
+    }
+
+    #[test]
+    fn bins_round_half_to_even_and_end_at_three() {
+        let fit = PublishedFit { shift: 0.0, scale: 1.0, lookup: [0.0; 4] };
+        let codes = [-9.0, -1.5, -1.4, -0.5, 0.5, 0.6, 1.5, 9.0].map(|value| fit.code(value));
+        assert_eq!(codes, [0, 0, 1, 2, 2, 3, 3, 3]);
+    }
+
+    #[test]
+    fn a_scale_that_is_no_width_becomes_one() {
+        for values in [&[0.0; 10][..], &[0.25; 10], &[7.0]] {
+            let fit = PublishedFit::new(values);
+            assert_eq!(fit.scale, 1.0);
+            let fit = QuantiserFit::Published(fit);
+            assert_eq!(fit.codebook()[usize::from(fit.code(values[0]))], values[0]);
+        }
+    }
+
+    #[test]
+    fn two_magnitudes_are_met_exactly() {
+        let values = [-3.0, -1.0, 1.0, 3.0, 3.0, 1.0, -1.0];
+        let fit = Quantiser::LloydMax.fit(&values);
+        assert_eq!(fit.codebook(), [-3.0, -1.0, 1.0, 3.0]);
+        assert_eq!(values.map(|value| fit.code(value)), [0, 1, 2, 3, 3, 2, 1]);
+        assert_eq!(relative_error(&fit, &values), 0.0);
+    }
+
+    #[test]
+    fn values_that_are_all_alike_or_all_zero_have_a_finite_codebook() {
+        for values in [[0.0; 9], [0.1; 9], [-0.1; 9]] {
+            for quantiser in [Quantiser::Published, Quantiser::LloydMax] {
+                let fit = quantiser.fit(&values);
+                assert!(fit.codebook().iter().all(|entry| entry.is_finite()));
+                let entry = fit.codebook()[usize::from(fit.code(values[0]))];
+                assert!((entry - values[0]).abs() <= 1e-7);
+            }
+        }
+    }
+
+    #[test]
+    fn lloyd_max_loses_less_than_the_published_quantiser() {
+        let laplace = |i| {
+            let u = uniform(i) - 0.5;
+            -u.signum() * (1.0 - 2.0 * u.abs()).max(1e-300).ln()
+        };
+        let heavy = |i| gaussian(2 * i) * (0.6 * gaussian(2 * i + 1)).exp();
+        let inputs = [
+            ("Gaussian", top_64(40, gaussian)),
+            ("Laplace", top_64(40, laplace)),
+            ("log-normal scale", top_64(40, heavy)),
+        ];
+        for (name, values) in &inputs {
+            let error = |quantiser: Quantiser| relative_error(&quantiser.fit(values), values);
+            let (published, lloyd) = (error(Quantiser::Published), error(Quantiser::LloydMax));
+            println!("top 64 of 4,096, {name}: published {published:.4}, Lloyd-Max {lloyd:.4}");
+            assert!(lloyd < published, "{name}");
+        }
+        let gaussian = &inputs[0].1;
+        let published = relative_error(&Quantiser::Published.fit(gaussian), gaussian);
+        assert!((published - 0.11).abs() < 0.01, "{published} is not the known 11 %");
+        let lloyd = relative_error(&Quantiser::LloydMax.fit(gaussian), gaussian);
+        assert!(lloyd < 0.07, "{lloyd}");
+    }
+
+    #[test]
+    fn the_fit_does_not_depend_on_the_number_of_threads() {
+        let values: Vec<f32> = (0..100_003).map(|i| gaussian(i) as f32).collect();
+        for quantiser in [Quantiser::Published, Quantiser::LloydMax] {
+            let fits = [1, 2, 3].map(|threads| {
+                let device = runtime::Device::cpu(threads).unwrap();
+                device.install(|| quantiser.fit(&values))
+            });
+            assert!(fits.iter().all(|fit| *fit == fits[0]));
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Exact top-k by a guessed threshold: mark what reaches it, then rank only the marked.
+//!
+//! `|m|` orders like the bits of `m` without its sign (the key). A chunk's guess comes from the
+//! chunk before it and only decides how much work there is, never what is kept. One chunk of 4,096
+//! values lies in L1 throughout: each input is read from memory once.
+
+use rayon::prelude::*;
+
+use crate::ViewMut;
+use crate::ops::compress::Feedback;
+use crate::ops::{CHUNK_LEN_MAX, NonFinite, TileGrid};
+
+use super::top_k::{Marker, TopK};
+
+/// See [`crate::ops::compress::select_top_k`].
+pub(crate) fn select(
+    grid: TileGrid,
+    k: usize,
+    feedback: Feedback<'_>,
+    m_out: ViewMut<'_, f32>,
+    indices: ViewMut<'_, u16>,
+    values: ViewMut<'_, f32>,
+) -> Result<(), NonFinite> {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(avx2) = pulp::x86::V3::try_new() {
+        return select_with(avx2, grid, k, feedback, m_out, indices, values);
+    }
+    select_with(super::top_k::Portable, grid, k, feedback, m_out, indices, values)
+}
+
+fn select_with<M: Marker>(
+    marker: M,
+    grid: TileGrid,
+    k: usize,
+    feedback: Feedback<'_>,
+    m_out: ViewMut<'_, f32>,
+    indices: ViewMut<'_, u16>,
+    values: ViewMut<'_, f32>,
+) -> Result<(), NonFinite> {
+    let (band_len, band_values) = (grid.band_len(), grid.band_chunks() * k);
+    let shared = feedback.shared.on_host().par_chunks(band_len);
+    let local = feedback.local.on_host().par_chunks(band_len);
+    let residual = feedback.residual.on_host().par_chunks(band_len);
+    let m_out = m_out.on_host();
+    let finite = m_out
+        .par_chunks_mut(band_len)
+        .zip(indices.on_host().par_chunks_mut(band_values))
+        .zip(values.on_host().par_chunks_mut(band_values))
+        .zip(shared.zip(local).zip(residual))
+        .map(|(((m_out, indices), values), ((shared, local), residual))| {
+            let beta = feedback.beta;
+            let band = Band { grid, k, beta, shared, local, residual, m_out, indices, values };
+            marker.run(|| band.select(marker))
+        })
+        .reduce(|| true, |left, right| left && right);
+    match finite {
+        true => Ok(()),
+        false => {
+            let offset = m_out.iter().position(|m| !m.is_finite());
+            Err(NonFinite { offset: offset.expect("a band met a value that is not finite") })
+        }
+    }
+}
+
+/// One row of tiles.
+struct Band<'a> {
+    grid: TileGrid,
+    k: usize,
+    beta: f32,
+    shared: &'a [f32],
+    local: &'a [f32],
+    residual: &'a [f32],
+    m_out: &'a mut [f32],
+    indices: &'a mut [u16],
+    values: &'a mut [f32],
+}
+
+impl Band<'_> {
+    /// Whether all `m` are finite.
+    #[inline(always)]
+    fn select<M: Marker>(mut self, marker: M) -> bool {
+        let mut top_k = TopK::new(self.grid.chunk_len(), self.k);
+        let mut finite = true;
+        for chunk in 0..self.grid.band_chunks() {
+            self.update(chunk, top_k.chunk_mut());
+            let kept = chunk * self.k..(chunk + 1) * self.k;
+            let (indices, values) = (&mut self.indices[kept.clone()], &mut self.values[kept]);
+            finite &= top_k.select(marker, indices, values);
+        }
+        finite
+    }
+
+    /// Writes one chunk's `m` to `m_out` and, row after row, to `m`.
+    #[inline(always)]
+    fn update(&mut self, chunk: usize, m: &mut [f32; CHUNK_LEN_MAX]) {
+        let (cols, tile_cols) = (self.grid.cols(), self.grid.tile_cols());
+        let tile = &mut m[..self.grid.chunk_len()];
+        for (row, m) in tile.chunks_exact_mut(tile_cols).enumerate() {
+            let start = row * cols + chunk * tile_cols;
+            let shared = &self.shared[start..start + tile_cols];
+            let local = &self.local[start..start + tile_cols];
+            let residual = &self.residual[start..start + tile_cols];
+            let out = &mut self.m_out[start..start + tile_cols];
+            for i in 0..tile_cols {
+                let value = self.beta * residual[i] + (shared[i] - local[i]);
+                m[i] = value;
+                out[i] = value;
+            }
+        }
+    }
+}
+
+/// See [`crate::ops::compress::subtract_sent`].
+pub(crate) fn subtract(
+    grid: TileGrid,
+    k: usize,
+    codebook: [f32; 4],
+    indices: &[u16],
+    codes: &[u8],
+    m: ViewMut<'_, f32>,
+) {
+    let chunk_bytes = k.div_ceil(4);
+    let (chunks, tile_cols) = (grid.band_chunks(), grid.tile_cols());
+    m.on_host()
+        .par_chunks_mut(grid.band_len())
+        .zip(indices.par_chunks(chunks * k))
+        .zip(codes.par_chunks(chunks * chunk_bytes))
+        .for_each(|((m, indices), codes)| {
+            let chunks = indices.chunks_exact(k).zip(codes.chunks_exact(chunk_bytes));
+            for (chunk, (indices, codes)) in chunks.enumerate() {
+                // Indices ascend, so the tile's rows are walked once and nothing is divided.
+                let (mut row_end, mut start) = (tile_cols, chunk * tile_cols);
+                for (i, &index) in indices.iter().enumerate() {
+                    while usize::from(index) >= row_end {
+                        row_end += tile_cols;
+                        start += grid.cols();
+                    }
+                    let code = codes[i / 4] >> (i % 4 * 2) & 3;
+                    m[start + usize::from(index) + tile_cols - row_end] -=
+                        codebook[usize::from(code)];
+                }
+            }
+        });
+}
+
+/// See [`crate::ops::compress::clear`].
+pub(crate) fn clear(residual: ViewMut<'_, f32>) {
+    residual.on_host().par_chunks_mut(1 << 16).for_each(|part| part.fill(0.0));
+}
+
+#[cfg(test)]
+mod tests;

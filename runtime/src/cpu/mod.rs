@@ -1,0 +1,5 @@
+//! Operations on host cores: the same bits with any number of threads and any width of SIMD.
+
+pub(crate) mod aggregate;
+pub(crate) mod compress;
+mod top_k;
