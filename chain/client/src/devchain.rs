@@ -9,11 +9,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension, Row, Transaction};
+use rusqlite::{OptionalExtension, Transaction};
 use wire::{BlockNumber, Hotkey, Keypair, Netuid, Uid};
 
-use crate::ledger::{Ledger, Settings};
-use crate::{Chain, ChainError, ChainLimits, Clock, Commitment, Head, Metagraph, Neuron, Weights};
+use crate::ledger::{Fault, Ledger, Settings, block_of};
+use crate::{Chain, ChainError, ChainLimits, Clock, Commitment, Head, Metagraph, Weights};
+use crate::{seats, votes};
 
 /// Nominal time between blocks on demand, so that timestamps grow as on a real chain.
 const ON_DEMAND_BLOCK_MS: u64 = 12_000;
@@ -110,7 +111,7 @@ impl DevChain {
         }
         self.ledger.write(|transaction| {
             let update = "UPDATE settings SET head = head + ?1";
-            transaction.execute(update, [blocks as i64]).map_err(|e| self.ledger.sql(e))?;
+            transaction.execute(update, [blocks as i64])?;
             self.head_in(transaction)
         })
     }
@@ -124,24 +125,23 @@ impl DevChain {
             let upsert = "INSERT INTO stakes VALUES (?1, ?2)
                           ON CONFLICT (hotkey) DO UPDATE SET stake_rao = excluded.stake_rao";
             let stake_rao = i64::try_from(stake_rao).unwrap_or(i64::MAX);
-            let done = transaction.execute(upsert, (hotkey.0, stake_rao));
-            done.map(drop).map_err(|source| self.ledger.sql(source))
+            transaction.execute(upsert, (hotkey.0, stake_rao))?;
+            Ok(())
         })
     }
 
-    fn head_in(&self, transaction: &Transaction<'_>) -> Result<Head, ChainError> {
+    fn head_in(&self, transaction: &Transaction<'_>) -> Result<Head, Fault> {
         let number = match self.options().blocks {
             Blocks::EveryMs(block_ms) => {
                 let (now_ms, genesis_ms) = (self.clock.now_ms(), self.settings.genesis_ms);
                 if now_ms < genesis_ms {
-                    return Err(ChainError::ClockBehind { behind_ms: genesis_ms - now_ms });
+                    return Err(ChainError::ClockBehind { behind_ms: genesis_ms - now_ms }.into());
                 }
                 1 + (now_ms - genesis_ms) / block_ms
             }
             Blocks::OnDemand => {
                 let select = "SELECT head FROM settings";
-                let head = transaction.query_row(select, [], |row| row.get::<_, i64>(0));
-                head.map_err(|source| self.ledger.sql(source))? as u64
+                transaction.query_row(select, [], |row| row.get::<_, i64>(0))? as u64
             }
         };
         let number = BlockNumber(number);
@@ -156,86 +156,6 @@ impl DevChain {
         };
         let since_ms = block.0.saturating_sub(1).saturating_mul(block_ms);
         self.settings.genesis_ms.saturating_add(since_ms)
-    }
-
-    fn seat_in(
-        &self,
-        transaction: &Transaction<'_>,
-        netuid: Netuid,
-        hotkey: Hotkey,
-    ) -> Result<Option<Uid>, ChainError> {
-        let select = "SELECT uid FROM neurons WHERE netuid = ?1 AND hotkey = ?2";
-        let uid = transaction.query_row(select, (netuid.0, hotkey.0), |row| row.get(0)).optional();
-        uid.map(|uid| uid.map(Uid)).map_err(|source| self.ledger.sql(source))
-    }
-
-    fn neurons_in(
-        &self,
-        transaction: &Transaction<'_>,
-        netuid: Netuid,
-    ) -> Result<Vec<Neuron>, ChainError> {
-        let select = "SELECT uid, hotkey, coalesce(stake_rao, 0), registered_block, last_update
-                      FROM neurons LEFT JOIN stakes USING (hotkey)
-                      WHERE netuid = ?1 ORDER BY uid";
-        let read = || {
-            let mut statement = transaction.prepare_cached(select)?;
-            statement.query_map([netuid.0], neuron_of_row)?.collect::<rusqlite::Result<_>>()
-        };
-        read().map_err(|source| self.ledger.sql(source))
-    }
-
-    /// Takes the lowest free seat.
-    fn seat_newcomer(
-        &self,
-        transaction: &Transaction<'_>,
-        netuid: Netuid,
-        hotkey: Hotkey,
-    ) -> Result<Uid, ChainError> {
-        let taken = self.neurons_in(transaction, netuid)?;
-        let free = taken.iter().zip(0..).position(|(neuron, uid)| neuron.uid != Uid(uid));
-        let free = free.unwrap_or(taken.len());
-        let seats_max = self.options().seats_max;
-        if free >= usize::from(seats_max) {
-            return Err(ChainError::SeatsTaken { netuid, seats_max });
-        }
-        let block = self.head_in(transaction)?.number;
-        let insert = "INSERT INTO neurons (netuid, uid, hotkey, registered_block)
-                      VALUES (?1, ?2, ?3, ?4)";
-        let values = (netuid.0, free as i64, hotkey.0, block.0 as i64);
-        transaction.execute(insert, values).map_err(|source| self.ledger.sql(source))?;
-        Ok(Uid(free as u16))
-    }
-
-    /// Checks that this hotkey may vote so, in the order in which Bittensor does.
-    fn check_vote(
-        &self,
-        neurons: &[Neuron],
-        netuid: Netuid,
-        hotkey: Hotkey,
-        shares: &[(Uid, u16)],
-        head: BlockNumber,
-    ) -> Result<Uid, ChainError> {
-        let voter = neurons.iter().find(|neuron| neuron.hotkey == hotkey);
-        let voter = voter.ok_or(ChainError::NotRegistered { netuid, hotkey })?;
-        let (uid, last_update) = (voter.uid, voter.last_update);
-        let next_block = BlockNumber(last_update.0 + self.options().weights_every_blocks);
-        if last_update.0 > 0 && head < next_block {
-            return Err(ChainError::WeightsTooOften { uid, last_update, next_block });
-        }
-        let only_itself = matches!(shares, [(target, _)] if *target == uid);
-        if !voter.validator_permit && !only_itself {
-            return Err(ChainError::NoPermit { netuid, uid });
-        }
-        let mut seen = std::collections::HashSet::new();
-        for (uid, _) in shares.iter().copied() {
-            if !seen.insert(uid) {
-                return Err(ChainError::DuplicateUid { uid });
-            }
-            if !neurons.iter().any(|neuron| neuron.uid == uid) {
-                return Err(ChainError::UnknownUid { netuid, uid });
-            }
-        }
-        Ok(uid)
     }
 }
 
@@ -279,15 +199,18 @@ impl Chain for DevChain {
     }
 
     fn register(&self, netuid: Netuid, hotkey: &Keypair) -> Result<Uid, ChainError> {
-        let hotkey = hotkey.hotkey();
-        self.ledger.write(|transaction| match self.seat_in(transaction, netuid, hotkey)? {
+        let (hotkey, seats_max) = (hotkey.hotkey(), self.options().seats_max);
+        self.ledger.write(|transaction| match seats::find(transaction, netuid, hotkey)? {
             Some(uid) => Ok(uid),
-            None => self.seat_newcomer(transaction, netuid, hotkey),
+            None => {
+                let block = self.head_in(transaction)?.number;
+                seats::take(transaction, netuid, hotkey, block, seats_max)
+            }
         })
     }
 
     fn uid_of(&self, netuid: Netuid, hotkey: Hotkey) -> Result<Option<Uid>, ChainError> {
-        self.ledger.read(|transaction| self.seat_in(transaction, netuid, hotkey))
+        self.ledger.read(|transaction| Ok(seats::find(transaction, netuid, hotkey)?))
     }
 
     fn commit(&self, netuid: Netuid, hotkey: &Keypair, note: &[u8]) -> Result<(), ChainError> {
@@ -297,16 +220,15 @@ impl Chain for DevChain {
         }
         let hotkey = hotkey.hotkey();
         self.ledger.write(|transaction| {
-            if self.seat_in(transaction, netuid, hotkey)?.is_none() {
-                return Err(ChainError::NotRegistered { netuid, hotkey });
+            if seats::find(transaction, netuid, hotkey)?.is_none() {
+                return Err(ChainError::NotRegistered { netuid, hotkey }.into());
             }
             let block = self.head_in(transaction)?.number;
             let upsert = "INSERT INTO commitments VALUES (?1, ?2, ?3, ?4)
                           ON CONFLICT (netuid, hotkey)
                           DO UPDATE SET block = excluded.block, note = excluded.note";
-            let values = (netuid.0, hotkey.0, block.0 as i64, note);
-            let done = transaction.execute(upsert, values);
-            done.map(drop).map_err(|source| self.ledger.sql(source))
+            transaction.execute(upsert, (netuid.0, hotkey.0, block.0 as i64, note))?;
+            Ok(())
         })
     }
 
@@ -316,14 +238,14 @@ impl Chain for DevChain {
             let note = transaction.query_row(select, (netuid.0, hotkey.0), |row| {
                 Ok(Commitment { block: block_of(row, 0)?, bytes: row.get(1)? })
             });
-            note.optional().map_err(|source| self.ledger.sql(source))
+            Ok(note.optional()?)
         })
     }
 
     fn metagraph(&self, netuid: Netuid) -> Result<Metagraph, ChainError> {
         self.ledger.read(|transaction| {
             let block = self.head_in(transaction)?.number;
-            Ok(Metagraph { block, neurons: self.neurons_in(transaction, netuid)? })
+            Ok(Metagraph { block, neurons: seats::neurons(transaction, netuid)? })
         })
     }
 
@@ -334,44 +256,20 @@ impl Chain for DevChain {
         shares: &[(Uid, u16)],
         version_key: u64,
     ) -> Result<(), ChainError> {
+        let (hotkey, every) = (hotkey.hotkey(), self.options().weights_every_blocks);
         self.ledger.write(|transaction| {
             let head = self.head_in(transaction)?.number;
-            let neurons = self.neurons_in(transaction, netuid)?;
-            let uid = self.check_vote(&neurons, netuid, hotkey.hotkey(), shares, head)?;
-            let write = || {
-                let delete = "DELETE FROM weights WHERE netuid = ?1 AND uid = ?2";
-                transaction.execute(delete, (netuid.0, uid.0))?;
-                let insert = "INSERT INTO weights VALUES (?1, ?2, ?3, ?4)";
-                let mut insert = transaction.prepare_cached(insert)?;
-                for (target, share) in shares {
-                    insert.execute((netuid.0, uid.0, target.0, share))?;
-                }
-                let update = "UPDATE neurons SET last_update = ?3, version_key = ?4
-                              WHERE netuid = ?1 AND uid = ?2";
-                let values = (netuid.0, uid.0, head.0 as i64, version_key as i64);
-                transaction.execute(update, values)
-            };
-            write().map(drop).map_err(|source| self.ledger.sql(source))
+            let neurons = seats::neurons(transaction, netuid)?;
+            let voter = neurons.iter().find(|neuron| neuron.hotkey == hotkey);
+            let voter = *voter.ok_or(ChainError::NotRegistered { netuid, hotkey })?;
+            votes::check(&neurons, voter, netuid, shares, head, every)?;
+            let votes = Weights { block: head, version_key, shares: shares.to_vec() };
+            Ok(votes::replace(transaction, netuid, voter.uid, &votes)?)
         })
     }
 
     fn weights(&self, netuid: Netuid, uid: Uid) -> Result<Option<Weights>, ChainError> {
-        let read = |transaction: &Transaction<'_>| {
-            let select = "SELECT last_update, version_key FROM neurons
-                          WHERE netuid = ?1 AND uid = ?2 AND last_update > 0";
-            let voted = transaction.query_row(select, (netuid.0, uid.0), |row| {
-                Ok((block_of(row, 0)?, row.get::<_, i64>(1)? as u64))
-            });
-            let Some((block, version_key)) = voted.optional()? else { return Ok(None) };
-            let select = "SELECT target, share FROM weights
-                          WHERE netuid = ?1 AND uid = ?2 ORDER BY target";
-            let mut statement = transaction.prepare_cached(select)?;
-            let shares = statement
-                .query_map((netuid.0, uid.0), |row| Ok((Uid(row.get(0)?), row.get(1)?)))?
-                .collect::<Result<_, _>>()?;
-            Ok(Some(Weights { block, version_key, shares }))
-        };
-        self.ledger.read(|transaction| read(transaction).map_err(|source| self.ledger.sql(source)))
+        self.ledger.read(|transaction| Ok(votes::find(transaction, netuid, uid)?))
     }
 }
 
@@ -380,20 +278,4 @@ fn new_settings(options: DevChainOptions, clock: &dyn Clock) -> Result<Settings,
         return Err(ChainError::NoBlockTime);
     }
     Ok(Settings { genesis_ms: clock.now_ms(), options })
-}
-
-fn neuron_of_row(row: &Row<'_>) -> rusqlite::Result<Neuron> {
-    let stake_rao = row.get::<_, i64>(2)? as u64;
-    Ok(Neuron {
-        uid: Uid(row.get(0)?),
-        hotkey: Hotkey(row.get(1)?),
-        stake_rao,
-        registered_block: block_of(row, 3)?,
-        last_update: block_of(row, 4)?,
-        validator_permit: stake_rao > 0,
-    })
-}
-
-fn block_of(row: &Row<'_>, column: usize) -> rusqlite::Result<BlockNumber> {
-    Ok(BlockNumber(row.get::<_, i64>(column)? as u64))
 }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Row, Transaction, TransactionBehavior};
+use wire::BlockNumber;
 
 use crate::{Blocks, ChainError, DevChainOptions};
 
@@ -55,6 +56,26 @@ const TABLES: &str = "
         PRIMARY KEY (netuid, uid, target)
     );";
 
+/// Why a transaction did not take effect.
+pub(crate) enum Fault {
+    /// The rules of the chain refuse it.
+    Refused(ChainError),
+    /// The file fails.
+    Sql(rusqlite::Error),
+}
+
+impl From<ChainError> for Fault {
+    fn from(error: ChainError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
 /// What was fixed when the chain was created, the same for every process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
@@ -77,7 +98,7 @@ impl Ledger {
         let ledger = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         let settings = ledger.read(|transaction| {
             ledger.check_schema(transaction)?;
-            ledger.settings(transaction)
+            Ok(settings(transaction)?)
         })?;
         Ok((ledger, settings))
     }
@@ -87,11 +108,11 @@ impl Ledger {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let ledger = Self::connect(path, flags)?;
         let settings = ledger.write(|transaction| {
-            if ledger.is_blank(transaction)? {
-                ledger.make_tables(transaction, new)?;
+            if is_blank(transaction)? {
+                make_tables(transaction, new)?;
             }
             ledger.check_schema(transaction)?;
-            ledger.settings(transaction)
+            Ok(settings(transaction)?)
         })?;
         Ok((ledger, settings))
     }
@@ -102,7 +123,7 @@ impl Ledger {
         let connection =
             Connection::open_in_memory().map_err(|source| ChainError::of_sqlite(source, &path))?;
         let ledger = Self { connection: Mutex::new(connection), path };
-        ledger.write(|transaction| ledger.make_tables(transaction, new))?;
+        ledger.write(|transaction| Ok(make_tables(transaction, new)?))?;
         Ok(ledger)
     }
 
@@ -119,7 +140,7 @@ impl Ledger {
     /// Runs `work` on one unchanging state.
     pub(crate) fn read<T>(
         &self,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, ChainError>,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
     ) -> Result<T, ChainError> {
         self.transact(TransactionBehavior::Deferred, work)
     }
@@ -127,7 +148,7 @@ impl Ledger {
     /// Runs `work` alone among all processes; it takes effect as a whole, or not at all on error.
     pub(crate) fn write<T>(
         &self,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, ChainError>,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
     ) -> Result<T, ChainError> {
         self.transact(TransactionBehavior::Immediate, work)
     }
@@ -135,86 +156,77 @@ impl Ledger {
     fn transact<T>(
         &self,
         behavior: TransactionBehavior,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, ChainError>,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
     ) -> Result<T, ChainError> {
         // A thread that panicked left its transaction rolled back: the connection is sound.
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let transaction =
-            connection.transaction_with_behavior(behavior).map_err(|source| self.sql(source))?;
-        let done = work(&transaction)?;
-        transaction.commit().map_err(|source| self.sql(source))?;
-        Ok(done)
-    }
-
-    /// The next move for an error of SQLite on this file.
-    pub(crate) fn sql(&self, source: rusqlite::Error) -> ChainError {
-        ChainError::of_sqlite(source, &self.path)
-    }
-
-    fn is_blank(&self, transaction: &Transaction<'_>) -> Result<bool, ChainError> {
-        let count = "SELECT count(*) FROM sqlite_schema";
-        let tables: i64 =
-            transaction.query_row(count, [], |row| row.get(0)).map_err(|e| self.sql(e))?;
-        Ok(tables == 0)
-    }
-
-    fn check_schema(&self, transaction: &Transaction<'_>) -> Result<(), ChainError> {
-        let pragma = |name| {
-            let value = transaction.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-            value.map_err(|source| self.sql(source))
+        let run = || {
+            let transaction = connection.transaction_with_behavior(behavior)?;
+            let done = work(&transaction)?;
+            transaction.commit()?;
+            Ok(done)
         };
+        run().map_err(|fault| match fault {
+            Fault::Refused(error) => error,
+            Fault::Sql(source) => ChainError::of_sqlite(source, &self.path),
+        })
+    }
+
+    fn check_schema(&self, transaction: &Transaction<'_>) -> Result<(), Fault> {
+        let pragma = |name| transaction.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
         let (path, known) = (self.path.clone(), SCHEMA);
         if pragma("application_id")? != APPLICATION_ID {
-            return Err(ChainError::NotAChain { path });
+            return Err(ChainError::NotAChain { path }.into());
         }
         let found = pragma("user_version")?;
         if found > known {
-            return Err(ChainError::NewerSchema { path, found, known });
+            return Err(ChainError::NewerSchema { path, found, known }.into());
         }
         Ok(())
     }
+}
 
-    fn make_tables(&self, transaction: &Transaction<'_>, new: Settings) -> Result<(), ChainError> {
-        let options = new.options;
-        let block_ms = match options.blocks {
-            Blocks::OnDemand => None,
-            Blocks::EveryMs(block_ms) => Some(block_ms as i64),
-        };
-        let make = || {
-            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-            transaction.pragma_update(None, "user_version", SCHEMA)?;
-            transaction.execute_batch(TABLES)?;
-            let settings = "INSERT INTO settings VALUES (?1, ?2, 1, ?3, ?4, ?5)";
-            let values = (
-                new.genesis_ms as i64,
-                block_ms,
-                options.commitment_bytes_max as i64,
-                options.seats_max,
-                options.weights_every_blocks as i64,
-            );
-            transaction.execute(settings, values)
-        };
-        make().map(drop).map_err(|source| self.sql(source))
-    }
+fn is_blank(transaction: &Transaction<'_>) -> rusqlite::Result<bool> {
+    let count = "SELECT count(*) FROM sqlite_schema";
+    transaction.query_row(count, [], |row| Ok(row.get::<_, i64>(0)? == 0))
+}
 
-    fn settings(&self, transaction: &Transaction<'_>) -> Result<Settings, ChainError> {
-        let select = "SELECT genesis_ms, block_ms, commitment_bytes_max, seats_max,
-                      weights_every_blocks FROM settings";
-        let settings = transaction.query_row(select, [], |row| {
-            let blocks = match row.get::<_, Option<i64>>(1)? {
-                None => Blocks::OnDemand,
-                Some(block_ms) => Blocks::EveryMs(block_ms as u64),
-            };
-            let options = DevChainOptions {
-                blocks,
-                commitment_bytes_max: row.get::<_, i64>(2)? as usize,
-                seats_max: row.get(3)?,
-                weights_every_blocks: row.get::<_, i64>(4)? as u64,
-            };
-            Ok(Settings { genesis_ms: row.get::<_, i64>(0)? as u64, options })
-        });
-        settings.map_err(|source| self.sql(source))
-    }
+fn make_tables(transaction: &Transaction<'_>, new: Settings) -> rusqlite::Result<()> {
+    let options = new.options;
+    let block_ms = match options.blocks {
+        Blocks::OnDemand => None,
+        Blocks::EveryMs(block_ms) => Some(block_ms as i64),
+    };
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", SCHEMA)?;
+    transaction.execute_batch(TABLES)?;
+    let values = (
+        new.genesis_ms as i64,
+        block_ms,
+        options.commitment_bytes_max as i64,
+        options.seats_max,
+        options.weights_every_blocks as i64,
+    );
+    transaction.execute("INSERT INTO settings VALUES (?1, ?2, 1, ?3, ?4, ?5)", values)?;
+    Ok(())
+}
+
+fn settings(transaction: &Transaction<'_>) -> rusqlite::Result<Settings> {
+    let select = "SELECT genesis_ms, block_ms, commitment_bytes_max, seats_max,
+                  weights_every_blocks FROM settings";
+    transaction.query_row(select, [], |row| {
+        let blocks = match row.get::<_, Option<i64>>(1)? {
+            None => Blocks::OnDemand,
+            Some(block_ms) => Blocks::EveryMs(block_ms as u64),
+        };
+        let options = DevChainOptions {
+            blocks,
+            commitment_bytes_max: row.get::<_, i64>(2)? as usize,
+            seats_max: row.get(3)?,
+            weights_every_blocks: row.get::<_, i64>(4)? as u64,
+        };
+        Ok(Settings { genesis_ms: row.get::<_, i64>(0)? as u64, options })
+    })
 }
 
 /// Turns the write-ahead log on. The first process to do so needs the file for itself for a moment,
@@ -235,4 +247,9 @@ fn enter_wal(connection: &Connection) -> rusqlite::Result<()> {
             done => return done,
         }
     }
+}
+
+/// The block number in a column.
+pub(crate) fn block_of(row: &Row<'_>, column: usize) -> rusqlite::Result<BlockNumber> {
+    Ok(BlockNumber(row.get::<_, i64>(column)? as u64))
 }

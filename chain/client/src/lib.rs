@@ -8,6 +8,8 @@ mod clock;
 mod devchain;
 mod error;
 mod ledger;
+mod seats;
+mod votes;
 
 use std::time::Duration;
 

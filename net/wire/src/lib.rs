@@ -21,7 +21,7 @@ mod windows;
 pub use codec::{
     CODEBOOK_BYTES, CODES_PER_BYTE, IndexCodec, SectionFault, SparseShape, SparseTensor,
 };
-pub use contribution::{BodySizes, Claims, Contribution, Expected, Header, Section};
+pub use contribution::{Body, BodyShape, Claims, Contribution, Expected, Header, Verified};
 pub use foreign_text::ForeignText;
 pub use id::{
     BlockNumber, Digest, HexError, Hotkey, Netuid, RunId, SampleDigest, Signature, StateRoot, Uid,

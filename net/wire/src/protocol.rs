@@ -7,10 +7,6 @@
 /// Changing this breaks every sample id, sample digest and dataset shard.
 pub const SAMPLE_TOKENS: usize = 2048;
 
-/// Values in a codebook: codes are two bits wide.
-/// Changing this breaks every contribution.
-pub const CODEBOOK_LEN: usize = 4;
-
 /// Context of every signature, so that one made for cov72 means nothing on a chain and vice versa.
 /// Changing this breaks every signature.
 pub const SIGNING_CONTEXT: &[u8] = b"cov72";

@@ -26,9 +26,10 @@ pub struct Inner {
 
 /// The inner update rule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Optimizer {
     /// Adam with decoupled weight decay, on every parameter.
+    #[serde(rename = "adamw")]
     AdamW {
         /// Learning rate that the schedule scales.
         learning_rate: f64,
@@ -45,7 +46,7 @@ pub enum Optimizer {
 
 /// Learning rate as a multiple of the optimizer's, over inner steps taken.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Schedule {
     /// The same rate throughout.
     Constant {},
@@ -109,7 +110,7 @@ pub struct Outer {
 
 /// How the kept values of a tensor become 2-bit codes and a codebook. Decoding is the same for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 pub enum Quantiser {
     /// Four bins 1.5 standard deviations wide around the mean, as the published run.
     Published,
@@ -119,7 +120,7 @@ pub enum Quantiser {
 
 /// The divisor of the mean over contributions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 pub enum Aggregation {
     /// The number of peers that sent the coordinate, as the published run.
     Contributors,

@@ -5,7 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, ForeignText, Hotkey, IndexCodec, RunId, SampleDigest, StateRoot, Uid, Window};
+use crate::{
+    Digest, ForeignText, Hotkey, IndexCodec, RunId, SampleDigest, SectionFault, StateRoot, Uid,
+    Window,
+};
 
 macro_rules! rejections {
     ($(
@@ -97,8 +100,8 @@ rejections! {
     "sample_digest": OtherSamples { found: SampleDigest, expected: SampleDigest } =>
         "its samples have digest {found}, the assigned ones {expected}";
     /// A body that no contribution of this run can have.
-    "body_length": BodyLength { found: u64, min: u64, max: u64 } =>
-        "it claims a body of {found} bytes, not {min} to {max}";
+    "body_length": BodyLength { found: u64, expected: u64 } =>
+        "it claims a body of {found} bytes, the run's have {expected}";
     /// The header is not signed by the hotkey it names.
     "bad_signature": BadSignature { hotkey: Hotkey } =>
         "hotkey {hotkey} did not sign this header";
@@ -110,24 +113,47 @@ rejections! {
     /// The body is not the one that was signed.
     "body_hash": OtherBody { found: Digest, claimed: Digest } =>
         "the body's hash is {found}, its header claims {claimed}";
-    /// A section whose indices cannot have the length that the table gives.
-    "section_length": SectionLength { section: u32, found: u64, min: u64, max: u64 } =>
-        "section {section} claims {found} index bytes, not {min} to {max}";
-    /// The sections do not fill the body exactly.
-    "section_sum": SectionSum { found: u64, body: u64 } =>
-        "the sections take {found} bytes of a body of {body}";
-    /// A codebook value that is not a number.
-    "codebook": Codebook { section: u32, entry: u32, bits: u32 } =>
-        "section {section}: codebook value {entry} has bits {bits:#010x}, which is not finite";
-    /// Indices that do not decode.
-    "index_bytes": IndexBytes { section: u32, chunk: u64, reason: ForeignText } =>
-        "section {section}, chunk {chunk}: the indices do not decode: {reason}";
+    /// A codebook value that is infinite or not a number.
+    "codebook": Codebook { section: u32, entry: u32 } =>
+        "section {section}: codebook entry {entry} is not finite";
     /// An index outside of its chunk.
-    "index_range": IndexRange { section: u32, chunk: u64, found: u32, chunk_len: u32 } =>
+    "index_range": IndexRange { section: u32, chunk: u64, found: u64, chunk_len: u64 } =>
         "section {section}, chunk {chunk}: index {found} in a chunk of {chunk_len}";
-    /// The same value twice, or out of order.
-    "index_order": IndexOrder { section: u32, chunk: u64, found: u32, after: u32 } =>
-        "section {section}, chunk {chunk}: index {found} follows {after}";
-    /// Bits behind the last code that are not zero.
-    "padding": Padding { section: u32 } => "section {section}: its unused last bits are not zero";
+    /// The same index twice, or a smaller one after a larger one.
+    "index_order": IndexOrder { section: u32, chunk: u64 } =>
+        "section {section}, chunk {chunk}: the indices do not ascend";
+    /// More or fewer indices than the chunk keeps.
+    "index_count": IndexCount { section: u32, chunk: u64, found: u64, expected: u64 } =>
+        "section {section}, chunk {chunk}: {found} indices where {expected} are kept";
+    /// Bits that only fill up a byte and are not zero.
+    "padding": Padding { section: u32, chunk: u64 } =>
+        "section {section}, chunk {chunk}: bits that fill up a byte are not zero";
+    /// A section of another length than its tensor calls for.
+    "section_length": SectionLength { section: u32, found: u64, expected: u64 } =>
+        "section {section} has {found} bytes, its tensor calls for {expected}";
+}
+
+impl Rejection {
+    /// The verdict on a contribution of which section `section` is at fault.
+    pub(crate) fn of_section(section: u32, fault: SectionFault) -> Self {
+        match fault {
+            SectionFault::Length { expected, found } => {
+                let (found, expected) = (found as u64, expected as u64);
+                Self::SectionLength { section, found, expected }
+            }
+            SectionFault::Codebook { entry } => Self::Codebook { section, entry: entry as u32 },
+            SectionFault::IndexOutOfRange { chunk, index, chunk_len } => {
+                let (found, chunk_len) = (index as u64, chunk_len as u64);
+                Self::IndexRange { section, chunk: chunk as u64, found, chunk_len }
+            }
+            SectionFault::NotAscending { chunk } => {
+                Self::IndexOrder { section, chunk: chunk as u64 }
+            }
+            SectionFault::BitCount { chunk, expected, found } => {
+                let (found, expected) = (found as u64, expected as u64);
+                Self::IndexCount { section, chunk: chunk as u64, found, expected }
+            }
+            SectionFault::Padding { chunk, .. } => Self::Padding { section, chunk: chunk as u64 },
+        }
+    }
 }

@@ -2,8 +2,8 @@
 
 use std::ops::RangeInclusive;
 
-use super::bytes::Reader;
-use super::{BodySizes, HEADER_BYTES, SIGNED_BYTES};
+use super::reader::Reader;
+use super::{BodyShape, HEADER_BYTES, SIGNED_BYTES};
 use crate::protocol::{CONTRIBUTION_MAGIC, CONTRIBUTION_VERSION, SAMPLE_TOKENS};
 use crate::{
     Digest, ForeignText, Hotkey, IndexCodec, Keypair, Rejection, RunId, SampleDigest, Signature,
@@ -51,7 +51,7 @@ pub struct Expected<'a> {
     /// How many samples a window takes.
     pub samples: RangeInclusive<u64>,
     /// What the layout, k and the codec of the run allow for.
-    pub sizes: &'a BodySizes,
+    pub shape: &'a BodyShape,
 }
 
 /// A header that is well formed. Nothing in it is true yet: see [`Header::verify`].
@@ -75,7 +75,7 @@ pub struct Header {
 #[derive(Clone, Copy, Debug)]
 pub struct Verified<'a> {
     pub(super) header: Header,
-    pub(super) sizes: &'a BodySizes,
+    pub(super) shape: &'a BodyShape,
 }
 
 impl<'a> Verified<'a> {
@@ -84,9 +84,9 @@ impl<'a> Verified<'a> {
         &self.header
     }
 
-    /// Lengths that the body must have.
-    pub fn sizes(&self) -> &'a BodySizes {
-        self.sizes
+    /// What the body must look like.
+    pub fn shape(&self) -> &'a BodyShape {
+        self.shape
     }
 }
 
@@ -215,7 +215,7 @@ impl Header {
         if !verify(self.hotkey, &self.signed_bytes(), &self.signature) {
             return Err(Rejection::BadSignature { hotkey: self.hotkey });
         }
-        Ok(Verified { header: self, sizes: expected.sizes })
+        Ok(Verified { header: self, shape: expected.shape })
     }
 
     /// Checks the samples against those that were assigned; `expected` is the digest of the first
@@ -248,20 +248,20 @@ impl Header {
     }
 
     fn check_model(&self, expected: &Expected<'_>) -> Result<(), Rejection> {
-        let (claims, sizes) = (&self.claims, expected.sizes);
-        if claims.layout != sizes.layout() {
-            return Err(Rejection::OtherLayout { found: claims.layout, expected: sizes.layout() });
+        let (claims, shape) = (&self.claims, expected.shape);
+        if claims.layout != shape.layout() {
+            return Err(Rejection::OtherLayout { found: claims.layout, expected: shape.layout() });
         }
         if claims.parent_root != expected.parent_root {
             let (found, expected) = (claims.parent_root, expected.parent_root);
             return Err(Rejection::OtherParent { found, expected });
         }
-        if claims.index_codec != sizes.index_codec() {
-            let (found, expected) = (claims.index_codec, sizes.index_codec());
+        if claims.index_codec != shape.index_codec() {
+            let (found, expected) = (claims.index_codec, shape.index_codec());
             return Err(Rejection::OtherCodec { found, expected });
         }
-        if claims.k != sizes.k() {
-            return Err(Rejection::OtherK { found: claims.k, expected: sizes.k() });
+        if claims.k != shape.k() {
+            return Err(Rejection::OtherK { found: claims.k, expected: shape.k() });
         }
         Ok(())
     }
@@ -276,15 +276,14 @@ impl Header {
         if claims.tokens > tokens_max {
             return Err(Rejection::TokenCount { found: claims.tokens, max: tokens_max });
         }
-        let sections = expected.sizes.sections().len() as u32;
+        let sections = expected.shape.sections().len() as u32;
         if self.section_count != sections {
             let (found, expected) = (self.section_count, sections);
             return Err(Rejection::SectionCount { found, expected });
         }
-        let lengths = expected.sizes.body_bytes();
-        if !lengths.contains(&self.body_bytes) {
-            let (found, min, max) = (self.body_bytes, *lengths.start(), *lengths.end());
-            return Err(Rejection::BodyLength { found, min, max });
+        let (found, expected) = (self.body_bytes, expected.shape.body_bytes());
+        if found != expected {
+            return Err(Rejection::BodyLength { found, expected });
         }
         Ok(())
     }

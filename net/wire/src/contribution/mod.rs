@@ -1,20 +1,23 @@
 //! The contribution: one peer's sparse update for one window, as signed bytes.
 //!
-//! header (232 bytes) | signature (64) | table of index lengths | one section per tensor. The format
-//! is in `FORMAT.md`. Reading goes in stages, each refusing before the next one spends memory or
-//! time: [`Header::parse`], [`Header::verify`], [`Verified::decode`]. Which values a section holds is
-//! the affair of [`codec`](crate::codec); here a section is bytes of the right lengths.
+//! header (232 bytes) | signature (64) | one section per tensor. The format is in `FORMAT.md`.
+//! Reading goes in stages, each refusing before the next one spends memory or time:
+//! [`Header::parse`], [`Header::verify`], [`Verified::body`], then [`Body::tensor`] one by one or
+//! [`Body::decode`] all at once. Sections are written and read by the
+//! [`IndexCodec`](crate::IndexCodec).
 
 mod body;
-mod bytes;
 mod header;
-mod sizes;
+mod reader;
+mod shape;
 
-pub use body::{Contribution, Section};
+pub use body::{Body, Contribution};
 pub use header::{Claims, Expected, Header, Verified};
-pub use sizes::{BodySizes, SectionSizes};
+pub use shape::BodyShape;
 
-use crate::{Digest, Keypair};
+use rayon::prelude::*;
+
+use crate::{Keypair, SparseTensor};
 
 /// Bytes of the header that are signed. Changing this breaks every contribution.
 pub const SIGNED_BYTES: usize = 232;
@@ -22,24 +25,28 @@ pub const SIGNED_BYTES: usize = 232;
 /// Bytes before the body: signed header and signature.
 pub const HEADER_BYTES: usize = SIGNED_BYTES + 64;
 
-/// Writes and signs a contribution: `sections` holds one per tensor, in the layout's order.
+/// Writes and signs a contribution: `tensors` holds one update per tensor, in the layout's order.
 ///
-/// The same claims, sections and key give the same bytes.
+/// The same claims, updates and key give the same bytes.
 ///
 /// # Panics
-/// A section's indices take 4 GiB or more, or there are as many sections.
-pub fn encode(claims: &Claims, sections: &[Section<'_>], keypair: &Keypair) -> Vec<u8> {
-    let body_bytes = body::encoded_len(sections);
-    let mut object = Vec::with_capacity(HEADER_BYTES + body_bytes);
-    object.resize(HEADER_BYTES, 0);
-    body::encode_into(&mut object, sections);
-    let header = Header::sign(
-        *claims,
-        u32::try_from(sections.len()).expect("a model has fewer than 2^32 tensors"),
-        body_bytes as u64,
-        Digest(*blake3::hash(&object[HEADER_BYTES..]).as_bytes()),
-        keypair,
-    );
-    object[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
+/// There are 2^32 tensors or more.
+pub fn encode(claims: &Claims, tensors: &[SparseTensor], keypair: &Keypair) -> Vec<u8> {
+    let codec = claims.index_codec;
+    let lengths = tensors.iter().map(|tensor| codec.section_bytes(tensor.shape()));
+    let body_bytes: usize = lengths.clone().sum();
+    let mut object = vec![0; HEADER_BYTES + body_bytes];
+    let (header, body) = object.split_at_mut(HEADER_BYTES);
+    let mut rest = &mut *body;
+    let mut sections = Vec::with_capacity(tensors.len());
+    for (tensor, len) in tensors.iter().zip(lengths) {
+        let (section, behind) = std::mem::take(&mut rest).split_at_mut(len);
+        sections.push((tensor, section));
+        rest = behind;
+    }
+    sections.into_par_iter().for_each(|(tensor, section)| codec.encode_into(tensor, section));
+    let section_count = u32::try_from(tensors.len()).expect("a model has fewer tensors");
+    let signed = Header::sign(*claims, section_count, body_bytes as u64, body::hash(body), keypair);
+    header.copy_from_slice(&signed.to_bytes());
     object
 }
