@@ -4,7 +4,7 @@ use std::path::Path;
 
 use runtime::dataset::{
     BatchRules, Dataset, DatasetError, DatasetWriter, Description, IGNORE, NpyWriter, Provenance,
-    SAMPLE_TOKENS, Shard, Written, fill_batch, sample_id, synth,
+    SAMPLE_TOKENS, Shard, Written, sample_digest, sample_id, synth,
 };
 
 const RULES: BatchRules = BatchRules { seq_len: 256, vocab: 50_000, eos: Some(3) };
@@ -50,6 +50,12 @@ fn shards_hold_whole_samples_end_to_end_and_the_tail_is_dropped() {
         assert_eq!(shard.id(within).unwrap(), sample_id(shard.sample(within).unwrap()));
         shard.verify(within).unwrap();
     }
+    let mut ids: Vec<u64> = [4, 0]
+        .map(|i| dataset.locate(i).unwrap())
+        .iter()
+        .map(|(shard, within)| shard.id(*within).unwrap())
+        .collect();
+    assert_eq!(dataset.digest(&[0, 4]).unwrap(), sample_digest(&mut ids));
     assert!(matches!(dataset.locate(5), Err(DatasetError::SampleBeyond { samples: 5, .. })));
     assert!(matches!(dataset.shard(3), Err(DatasetError::Missing { .. })));
 }
@@ -60,7 +66,7 @@ fn targets_are_inputs_shifted_within_a_row_without_the_end_of_documents() {
     let dataset = counting(dir.path(), 3 * 2048, u64::MAX).dataset;
     let (mut inputs, mut targets) = (vec![7; 2 * SAMPLE_TOKENS], vec![7; 2 * SAMPLE_TOKENS]);
     let shard = dataset.shard(0).unwrap();
-    fill_batch(shard, &[2, 0], RULES, &mut inputs, &mut targets).unwrap();
+    shard.fill_batch(&[2, 0], RULES, &mut inputs, &mut targets).unwrap();
     for (at, (&input, &target)) in inputs.iter().zip(&targets).enumerate() {
         let token = if at < 2048 { at as u32 + 2 * 2048 } else { at as u32 - 2048 };
         assert_eq!(input, token);
@@ -70,14 +76,24 @@ fn targets_are_inputs_shifted_within_a_row_without_the_end_of_documents() {
 }
 
 #[test]
+fn a_batch_may_span_shards() {
+    let dir = tempfile::tempdir().unwrap();
+    let dataset = counting(dir.path(), 3 * 2048, 2048).dataset;
+    let (mut inputs, mut targets) = (vec![7; 2 * SAMPLE_TOKENS], vec![7; 2 * SAMPLE_TOKENS]);
+    dataset.fill_batch(&[2, 1], RULES, &mut inputs, &mut targets).unwrap();
+    assert_eq!((inputs[0], inputs[2048]), (2 * 2048, 2048));
+    assert_eq!((targets[0], targets[2048]), (2 * 2048 + 1, 2049));
+}
+
+#[test]
 fn a_token_beyond_the_vocabulary_is_named_with_its_place() {
     let dir = tempfile::tempdir().unwrap();
     let dataset = counting(dir.path(), 2 * 2048, u64::MAX).dataset;
     let (mut inputs, mut targets) = (vec![0; SAMPLE_TOKENS], vec![0; SAMPLE_TOKENS]);
     let rules = BatchRules { vocab: 3000, ..RULES };
     let shard = dataset.shard(0).unwrap();
-    fill_batch(shard, &[0], rules, &mut inputs, &mut targets).unwrap();
-    let error = fill_batch(shard, &[1], rules, &mut inputs, &mut targets).unwrap_err().to_string();
+    shard.fill_batch(&[0], rules, &mut inputs, &mut targets).unwrap();
+    let error = shard.fill_batch(&[1], rules, &mut inputs, &mut targets).unwrap_err().to_string();
     assert!(error.starts_with("token 3000 at position 952 of sample 1 of "), "{error}");
     assert!(error.contains("train_000000.npy is beyond the vocabulary of 3000"), "{error}");
 }
@@ -89,7 +105,7 @@ fn a_sequence_length_that_cuts_no_sample_evenly_is_refused() {
     let (mut inputs, mut targets) = (vec![0; SAMPLE_TOKENS], vec![0; SAMPLE_TOKENS]);
     for seq_len in [0, 300, 4096] {
         let rules = BatchRules { seq_len, ..RULES };
-        let filled = fill_batch(dataset.shard(0).unwrap(), &[0], rules, &mut inputs, &mut targets);
+        let filled = dataset.fill_batch(&[0], rules, &mut inputs, &mut targets);
         assert!(matches!(filled, Err(DatasetError::SequenceLength { .. })));
     }
 }
