@@ -4,7 +4,7 @@ use std::path::Path;
 
 use runtime::dataset::{
     BatchRules, Dataset, DatasetError, DatasetWriter, Description, IGNORE, NpyWriter, Provenance,
-    SAMPLE_TOKENS, Shard, Written, sample_digest, sample_id, synth,
+    SAMPLE_TOKENS, Shard, Written, fill_batch, sample_digest, sample_id, synth,
 };
 
 const RULES: BatchRules = BatchRules { seq_len: 256, vocab: 50_000, eos: Some(3) };
@@ -66,7 +66,7 @@ fn targets_are_inputs_shifted_within_a_row_without_the_end_of_documents() {
     let dataset = counting(dir.path(), 3 * 2048, u64::MAX).dataset;
     let (mut inputs, mut targets) = (vec![7; 2 * SAMPLE_TOKENS], vec![7; 2 * SAMPLE_TOKENS]);
     let shard = dataset.shard(0).unwrap();
-    shard.fill_batch(&[2, 0], RULES, &mut inputs, &mut targets).unwrap();
+    fill_batch(shard, &[2, 0], RULES, &mut inputs, &mut targets).unwrap();
     for (at, (&input, &target)) in inputs.iter().zip(&targets).enumerate() {
         let token = if at < 2048 { at as u32 + 2 * 2048 } else { at as u32 - 2048 };
         assert_eq!(input, token);
@@ -92,8 +92,8 @@ fn a_token_beyond_the_vocabulary_is_named_with_its_place() {
     let (mut inputs, mut targets) = (vec![0; SAMPLE_TOKENS], vec![0; SAMPLE_TOKENS]);
     let rules = BatchRules { vocab: 3000, ..RULES };
     let shard = dataset.shard(0).unwrap();
-    shard.fill_batch(&[0], rules, &mut inputs, &mut targets).unwrap();
-    let error = shard.fill_batch(&[1], rules, &mut inputs, &mut targets).unwrap_err().to_string();
+    fill_batch(shard, &[0], rules, &mut inputs, &mut targets).unwrap();
+    let error = fill_batch(shard, &[1], rules, &mut inputs, &mut targets).unwrap_err().to_string();
     assert!(error.starts_with("token 3000 at position 952 of sample 1 of "), "{error}");
     assert!(error.contains("train_000000.npy is beyond the vocabulary of 3000"), "{error}");
 }

@@ -19,24 +19,22 @@ pub struct BatchRules {
     pub eos: Option<u32>,
 }
 
-impl Shard {
-    /// Fills `inputs` and `targets`, each `[samples.len() * 2048]`, from samples of this shard.
-    ///
-    /// # Errors
-    /// A sample is beyond the shard, holds a token beyond the vocabulary, or `seq_len` does not
-    /// divide 2,048. The buffers then hold part of the batch.
-    ///
-    /// # Panics
-    /// A buffer is not exactly as long as the samples together.
-    pub fn fill_batch(
-        &self,
-        samples: &[u64],
-        rules: BatchRules,
-        inputs: &mut [u32],
-        targets: &mut [u32],
-    ) -> Result<(), DatasetError> {
-        fill(|sample| Ok((self, sample)), samples, rules, inputs, targets)
-    }
+/// Fills `inputs` and `targets`, each `[samples.len() * 2048]`, from samples of one shard.
+///
+/// # Errors
+/// A sample is beyond the shard, holds a token beyond the vocabulary, or `seq_len` does not divide
+/// 2,048. The buffers then hold part of the batch.
+///
+/// # Panics
+/// A buffer is not exactly as long as the samples together.
+pub fn fill_batch(
+    shard: &Shard,
+    samples: &[u64],
+    rules: BatchRules,
+    inputs: &mut [u32],
+    targets: &mut [u32],
+) -> Result<(), DatasetError> {
+    fill(|sample| Ok((shard, sample)), samples, rules, inputs, targets)
 }
 
 impl Dataset {
@@ -44,7 +42,7 @@ impl Dataset {
     /// shards end to end.
     ///
     /// # Errors
-    /// As [`Shard::fill_batch`].
+    /// As [`fill_batch`].
     ///
     /// # Panics
     /// A buffer is not exactly as long as the samples together.

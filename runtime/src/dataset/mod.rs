@@ -18,7 +18,7 @@ pub mod synth;
 mod writer;
 
 pub use assignment::Assignment;
-pub use batch::{BatchRules, IGNORE};
+pub use batch::{BatchRules, IGNORE, fill_batch};
 pub use description::{Description, ShardDescription};
 pub use digest::{sample_digest, sample_id};
 pub use error::DatasetError;
