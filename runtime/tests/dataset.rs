@@ -4,7 +4,7 @@ use std::path::Path;
 
 use runtime::dataset::{
     BatchRules, Dataset, DatasetError, DatasetWriter, Description, IGNORE, NpyWriter, Provenance,
-    SAMPLE_TOKENS, Shard, Written, fill_batch, sample_id, synth,
+    SAMPLE_TOKENS, Shard, Written, fill_batch, sample_digest, sample_id, synth,
 };
 
 const RULES: BatchRules = BatchRules { seq_len: 256, vocab: 50_000, eos: Some(3) };
@@ -50,6 +50,12 @@ fn shards_hold_whole_samples_end_to_end_and_the_tail_is_dropped() {
         assert_eq!(shard.id(within).unwrap(), sample_id(shard.sample(within).unwrap()));
         shard.verify(within).unwrap();
     }
+    let mut ids: Vec<u64> = [4, 0]
+        .map(|i| dataset.locate(i).unwrap())
+        .iter()
+        .map(|(shard, within)| shard.id(*within).unwrap())
+        .collect();
+    assert_eq!(dataset.digest(&[0, 4]).unwrap(), sample_digest(&mut ids));
     assert!(matches!(dataset.locate(5), Err(DatasetError::SampleBeyond { samples: 5, .. })));
     assert!(matches!(dataset.shard(3), Err(DatasetError::Missing { .. })));
 }
@@ -67,6 +73,16 @@ fn targets_are_inputs_shifted_within_a_row_without_the_end_of_documents() {
         let ignored = at % 256 == 255 || token + 1 == 3;
         assert_eq!(target, if ignored { IGNORE } else { token + 1 });
     }
+}
+
+#[test]
+fn a_batch_may_span_shards() {
+    let dir = tempfile::tempdir().unwrap();
+    let dataset = counting(dir.path(), 3 * 2048, 2048).dataset;
+    let (mut inputs, mut targets) = (vec![7; 2 * SAMPLE_TOKENS], vec![7; 2 * SAMPLE_TOKENS]);
+    dataset.fill_batch(&[2, 1], RULES, &mut inputs, &mut targets).unwrap();
+    assert_eq!((inputs[0], inputs[2048]), (2 * 2048, 2048));
+    assert_eq!((targets[0], targets[2048]), (2 * 2048 + 1, 2049));
 }
 
 #[test]
@@ -89,7 +105,7 @@ fn a_sequence_length_that_cuts_no_sample_evenly_is_refused() {
     let (mut inputs, mut targets) = (vec![0; SAMPLE_TOKENS], vec![0; SAMPLE_TOKENS]);
     for seq_len in [0, 300, 4096] {
         let rules = BatchRules { seq_len, ..RULES };
-        let filled = fill_batch(dataset.shard(0).unwrap(), &[0], rules, &mut inputs, &mut targets);
+        let filled = dataset.fill_batch(&[0], rules, &mut inputs, &mut targets);
         assert!(matches!(filled, Err(DatasetError::SequenceLength { .. })));
     }
 }

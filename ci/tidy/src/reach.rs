@@ -85,7 +85,7 @@ impl<'ast> Visit<'ast> for Modules {
         let name = module.ident.to_string();
         let name = name.strip_prefix("r#").unwrap_or(&name);
         if module.content.is_some() {
-            let outer = std::mem::replace(&mut self.own, String::new());
+            let outer = std::mem::take(&mut self.own);
             self.own = join(&outer, name);
             self.inline += 1;
             visit::visit_item_mod(self, module);

@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn dot_handles_lengths_that_are_no_multiple_of_the_lanes() {
         let a: Vec<f32> = (0..37).map(|i| i as f32).collect();
-        assert_eq!(dot(&a, &a), (0..37).map(|i| (i * i) as f32).sum());
+        assert_eq!(dot(&a, &a), (0..37).map(|i| (i * i) as f32).sum::<f32>());
         assert_eq!(run(|| dot(&a, &a)).to_bits(), dot(&a, &a).to_bits());
     }
 }

@@ -3,7 +3,7 @@
 //! The target of a token is its successor within the row. The last of a row has none, and the end
 //! of a document is never one: both are [`IGNORE`]. Buffers are the caller's; nothing is allocated.
 
-use super::{DatasetError, SAMPLE_TOKENS, Shard};
+use super::{Dataset, DatasetError, SAMPLE_TOKENS, Shard};
 
 /// The target that does not count towards the loss.
 pub const IGNORE: u32 = u32::MAX;
@@ -34,6 +34,36 @@ pub fn fill_batch(
     inputs: &mut [u32],
     targets: &mut [u32],
 ) -> Result<(), DatasetError> {
+    fill(|sample| Ok((shard, sample)), samples, rules, inputs, targets)
+}
+
+impl Dataset {
+    /// Fills `inputs` and `targets`, each `[samples.len() * 2048]`, from samples counted over all
+    /// shards end to end.
+    ///
+    /// # Errors
+    /// As [`fill_batch`].
+    ///
+    /// # Panics
+    /// A buffer is not exactly as long as the samples together.
+    pub fn fill_batch(
+        &self,
+        samples: &[u64],
+        rules: BatchRules,
+        inputs: &mut [u32],
+        targets: &mut [u32],
+    ) -> Result<(), DatasetError> {
+        fill(|sample| self.locate(sample), samples, rules, inputs, targets)
+    }
+}
+
+fn fill<'a>(
+    locate: impl Fn(u64) -> Result<(&'a Shard, u64), DatasetError>,
+    samples: &[u64],
+    rules: BatchRules,
+    inputs: &mut [u32],
+    targets: &mut [u32],
+) -> Result<(), DatasetError> {
     let BatchRules { seq_len, vocab, eos } = rules;
     if seq_len == 0 || !SAMPLE_TOKENS.is_multiple_of(seq_len) {
         return Err(DatasetError::SequenceLength { seq_len });
@@ -41,20 +71,25 @@ pub fn fill_batch(
     assert_eq!(inputs.len(), samples.len() * SAMPLE_TOKENS, "inputs hold exactly the samples");
     assert_eq!(targets.len(), inputs.len(), "targets are as many as inputs");
     for (i, &sample) in samples.iter().enumerate() {
+        let (shard, sample) = locate(sample)?;
         let tokens = shard.sample(sample)?;
         check_vocabulary(shard, sample, tokens, vocab)?;
         let range = i * SAMPLE_TOKENS..(i + 1) * SAMPLE_TOKENS;
         inputs[range.clone()].copy_from_slice(tokens);
         let rows = tokens.chunks_exact(seq_len).zip(targets[range].chunks_exact_mut(seq_len));
         for (row, targets) in rows {
-            let (last, targets) = targets.split_last_mut().expect("a row has a token");
-            for (target, &next) in targets.iter_mut().zip(&row[1..]) {
-                *target = if Some(next) == eos { IGNORE } else { next };
-            }
-            *last = IGNORE;
+            shift(row, eos, targets);
         }
     }
     Ok(())
+}
+
+/// Targets of one row, `[seq_len]`.
+fn shift(row: &[u32], eos: Option<u32>, targets: &mut [u32]) {
+    for (target, &next) in targets.iter_mut().zip(&row[1..]) {
+        *target = if Some(next) == eos { IGNORE } else { next };
+    }
+    targets[row.len() - 1] = IGNORE;
 }
 
 /// One pass for the largest token; only a shard that fails is searched for the place.

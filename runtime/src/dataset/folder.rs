@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{DatasetError, Description, Shard, shard};
+use super::{DatasetError, Description, Shard, sample_digest, shard};
 
 /// All shards of a folder, mapped.
 #[derive(Debug)]
@@ -91,5 +91,15 @@ impl Dataset {
         }
         let path = self.dir.clone();
         Err(DatasetError::SampleBeyond { path, sample, samples: self.samples() })
+    }
+
+    /// Receipt over samples counted over all shards: BLAKE2b-128 of their sorted ids.
+    ///
+    /// # Errors
+    /// There are fewer samples.
+    pub fn digest(&self, samples: &[u64]) -> Result<[u8; 16], DatasetError> {
+        let id = |&sample| self.locate(sample).and_then(|(shard, within)| shard.id(within));
+        let mut ids = samples.iter().map(id).collect::<Result<Vec<_>, _>>()?;
+        Ok(sample_digest(&mut ids))
     }
 }
