@@ -70,7 +70,11 @@ pub(crate) fn forward(shape: Shape, qkv: &[f32], out: &mut [f32], lse: &mut [f32
     (0..tiles).into_par_iter().for_each(|t| {
         let (head_of_batch, tile) = (t / rows.query_tiles(), t % rows.query_tiles());
         let (batch, head) = (head_of_batch / shape.heads, head_of_batch % shape.heads);
-        pulp::Arch::new().dispatch(Forward { rows, qkv, out, lse, batch, head, tile });
+        let keys = shape.seq.min((tile + 1) * QUERIES);
+        with_scratch(Area::Scores, scratch_len(shape.head_dim, keys, 1), |scratch| {
+            let job = Forward { rows, qkv, out, lse, batch, head, tile, scratch };
+            pulp::Arch::new().dispatch(job);
+        });
     });
 }
 
@@ -83,6 +87,7 @@ struct Forward<'a> {
     batch: usize,
     head: usize,
     tile: usize,
+    scratch: &'a mut [f32],
 }
 
 impl WithSimd for Forward<'_> {
@@ -96,8 +101,8 @@ impl WithSimd for Forward<'_> {
         let keys = first + queries;
         let hd = shape.head_dim;
         let (key, value) = rows.key_value_columns(self.head / (shape.heads / shape.kv_heads));
-        with_scratch(Area::Scores, scratch_len(hd, keys, 1), |scratch| {
-            let (tail, scratch) = scratch.split_at_mut(hd.max(keys) * COLS_MAX);
+        {
+            let (tail, scratch) = self.scratch.split_at_mut(hd.max(keys) * COLS_MAX);
             let (packed, scores) = scratch.split_at_mut(hd * QUERIES);
             let q = &self.qkv[rows.packed(self.batch, first, self.head)..];
             pack_transposed(q, rows.stride, queries, hd, rows.scale, packed);
@@ -124,9 +129,11 @@ impl WithSimd for Forward<'_> {
                 let row =
                     unsafe { std::slice::from_raw_parts_mut(out.add(q * rows.out_stride), hd) };
                 let inverse = 1.0 / sum[q];
-                row.iter_mut().for_each(|value| *value *= inverse);
+                for value in row {
+                    *value *= inverse;
+                }
             }
-        });
+        }
     }
 }
 
@@ -214,8 +221,11 @@ pub(crate) fn backward(
     let dqkv = SharedMut::new(dqkv);
     (0..shape.batch * shape.kv_heads).into_par_iter().with_max_len(1).for_each(|t| {
         let (batch, kv_head) = (t / shape.kv_heads, t % shape.kv_heads);
-        let job = Backward { rows, qkv, out, dout, lse, dqkv, batch, kv_head };
-        pulp::Arch::new().dispatch(job);
+        let len = scratch_len(shape.head_dim, shape.seq, 2) + shape.head_dim * QUERIES;
+        with_scratch(Area::Scores, len, |scratch| {
+            let job = Backward { rows, qkv, out, dout, lse, dqkv, batch, kv_head };
+            pulp::Arch::new().dispatch(BackwardIn { job, scratch });
+        });
     });
 }
 
@@ -232,29 +242,32 @@ struct Backward<'a> {
     kv_head: usize,
 }
 
-impl WithSimd for Backward<'_> {
+/// A task and its working memory.
+struct BackwardIn<'a> {
+    job: Backward<'a>,
+    scratch: &'a mut [f32],
+}
+
+impl WithSimd for BackwardIn<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let (rows, shape) = (self.rows, self.rows.shape);
-        let (key, value) = rows.key_value_columns(self.kv_head);
+        let (job, rows, shape) = (&self.job, self.job.rows, self.job.rows.shape);
+        let (key, value) = rows.key_value_columns(job.kv_head);
         for column in [key, value] {
             for position in 0..shape.seq {
-                let first = rows.packed(self.batch, position, column);
+                let first = rows.packed(job.batch, position, column);
                 // SAFETY: the columns of this key-value head belong to this task alone.
-                unsafe { self.dqkv.slice_mut(first, shape.head_dim) }.fill(0.0);
+                unsafe { job.dqkv.slice_mut(first, shape.head_dim) }.fill(0.0);
             }
         }
-        let len = scratch_len(shape.head_dim, shape.seq, 2) + shape.head_dim * QUERIES;
         let group = shape.heads / shape.kv_heads;
-        with_scratch(Area::Scores, len, |scratch| {
-            for head in self.kv_head * group..(self.kv_head + 1) * group {
-                for tile in 0..rows.query_tiles() {
-                    self.query_tile(simd, head, tile, scratch);
-                }
+        for head in job.kv_head * group..(job.kv_head + 1) * group {
+            for tile in 0..rows.query_tiles() {
+                job.query_tile(simd, head, tile, self.scratch);
             }
-        });
+        }
     }
 }
 
