@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::matmul::direct;
 use super::matmul::kernel::{COLS_MAX, Strided};
+use super::matmul::pack::pack;
 use super::scratch::{Area, with_scratch};
 use super::shared::SharedMut;
 use super::simd::{dot, exp};
@@ -105,7 +106,7 @@ impl WithSimd for Forward<'_> {
             let (tail, scratch) = self.scratch.split_at_mut(hd.max(keys) * COLS_MAX);
             let (packed, scores) = scratch.split_at_mut(hd * QUERIES);
             let q = &self.qkv[rows.packed(self.batch, first, self.head)..];
-            pack_transposed(q, rows.stride, queries, hd, rows.scale, packed);
+            pack_transposed(simd, q, rows.stride, queries, hd, rows.scale, packed);
             let k = &self.qkv[rows.packed(self.batch, 0, key)..];
             scores_of(simd, rows, k, keys, packed, scores, tail);
             let (peak, sum) = softmax(scores, keys, first);
@@ -142,9 +143,10 @@ fn scratch_len(head_dim: usize, keys: usize, squares: usize) -> usize {
     head_dim.max(keys).max(QUERIES) * COLS_MAX + squares * (head_dim + keys) * QUERIES
 }
 
-/// `packed[i][q] = scale * rows[q][i]`, zero for the queries that are missing from the last tile.
+/// `packed[i][q] = scale * rows[q][i]`; queries missing from the last tile hold zeros or repeats.
 #[inline(always)]
-fn pack_transposed(
+fn pack_transposed<S: Simd>(
+    simd: S,
     rows: &[f32],
     stride: usize,
     queries: usize,
@@ -152,13 +154,12 @@ fn pack_transposed(
     scale: f32,
     packed: &mut [f32],
 ) {
-    if queries < QUERIES {
-        packed.fill(0.0);
-    }
-    for q in 0..queries {
-        for (i, value) in rows[q * stride..q * stride + hd].iter().enumerate() {
-            packed[i * QUERIES + q] = value * scale;
-        }
+    assert!(rows.len() >= (queries - 1) * stride + hd && packed.len() == hd * QUERIES);
+    let from = Strided { start: rows.as_ptr(), outer: stride, depth: 1 };
+    // SAFETY: the rows hold `queries` heads, as just checked.
+    unsafe { pack(simd, from, queries, hd, QUERIES, packed) };
+    for value in packed {
+        *value *= scale;
     }
 }
 
@@ -291,9 +292,9 @@ impl Backward<'_> {
         let k = &self.qkv[rows.packed(self.batch, 0, key)..];
         let v = &self.qkv[rows.packed(self.batch, 0, value)..];
 
-        pack_transposed(q_rows, rows.stride, queries, hd, rows.scale, packed);
+        pack_transposed(simd, q_rows, rows.stride, queries, hd, rows.scale, packed);
         scores_of(simd, rows, k, keys, packed, p, tail);
-        pack_transposed(dout, rows.out_stride, queries, hd, 1.0, packed);
+        pack_transposed(simd, dout, rows.out_stride, queries, hd, 1.0, packed);
         scores_of(simd, rows, v, keys, packed, ds, tail);
         let lse_first = (self.batch * shape.heads + head) * shape.seq + first;
         let (mut lse, mut d) = ([0.0; QUERIES], [0.0; QUERIES]);

@@ -6,7 +6,7 @@
 //! and split k by the caches of the machine, which changes the bits from one machine to the next.
 
 pub(crate) mod kernel;
-mod pack;
+pub(crate) mod pack;
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -102,12 +102,12 @@ fn strided(values: &[f32], outer: usize, depth: usize) -> Strided {
 }
 
 /// Rows and columns of a tile of C, from its shape only: near the largest, but at least 16 tiles
-/// where C is large enough for tiles of 48 rows, and all about the same size.
+/// where C is large enough for tiles of 96 rows, and all about the same size.
 fn tile_shape(m: usize, n: usize) -> (usize, usize) {
     let across = n.div_ceil(TILE_COLS);
     let tile_cols = n.div_ceil(across).next_multiple_of(COLS_MAX);
     let wanted = 16_usize.div_ceil(across);
-    let down = m.div_ceil(TILE_ROWS).max(wanted.min(m.div_ceil(48)));
+    let down = m.div_ceil(TILE_ROWS).max(wanted.min(m.div_ceil(96)));
     (m.div_ceil(down).next_multiple_of(ROWS), tile_cols)
 }
 
@@ -135,8 +135,8 @@ impl WithSimd for Tile<'_> {
             // SAFETY: `matmul` checked that both factors hold the whole tile for all of k, and gave
             // this tile of C to nobody else.
             unsafe {
-                pack::pack(skip(self.a, k0), self.m, depth, ROWS, self.a_panels);
-                pack::pack(skip(self.b, k0), self.n, depth, cols::<S>(), self.b_panels);
+                pack::pack(simd, skip(self.a, k0), self.m, depth, ROWS, self.a_panels);
+                pack::pack(simd, skip(self.b, k0), self.n, depth, cols::<S>(), self.b_panels);
                 self.panels(simd, depth, self.accumulate || k0 > 0);
             }
         }
@@ -205,7 +205,7 @@ pub(crate) unsafe fn direct<S: Simd>(
                 (b.add(j), b_depth)
             } else {
                 let from = Strided { start: b.add(j), outer: 1, depth: b_depth };
-                pack::pack(from, cols, depth, width, tail);
+                pack::pack(simd, from, cols, depth, width, tail);
                 (tail.as_ptr(), width)
             }
         };
