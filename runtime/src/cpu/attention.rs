@@ -102,37 +102,34 @@ impl WithSimd for Forward<'_> {
         let keys = first + queries;
         let hd = shape.head_dim;
         let (key, value) = rows.key_value_columns(self.head / (shape.heads / shape.kv_heads));
-        {
-            let (tail, scratch) = self.scratch.split_at_mut(hd.max(keys) * COLS_MAX);
-            let (packed, scores) = scratch.split_at_mut(hd * QUERIES);
-            let q = &self.qkv[rows.packed(self.batch, first, self.head)..];
-            pack_transposed(simd, q, rows.stride, queries, hd, rows.scale, packed);
-            let k = &self.qkv[rows.packed(self.batch, 0, key)..];
-            scores_of(simd, rows, k, keys, packed, scores, tail);
-            let (peak, sum) = softmax(scores, keys, first);
-            let v = &self.qkv[rows.packed(self.batch, 0, value)..];
-            let extent = rows.extent(queries, rows.out_stride);
-            assert!(v.len() >= rows.extent(keys, rows.stride));
-            let out = self.out.at(rows.out(self.batch, first, self.head), extent);
-            let p = Strided { start: scores.as_ptr(), outer: 1, depth: QUERIES };
-            // SAFETY: scores hold [keys][QUERIES], v was checked, and these rows and columns of out
-            // belong to this tile alone.
-            let lse = unsafe {
-                let dims = (queries, hd, keys);
-                let v = (v.as_ptr(), rows.stride);
-                direct(simd, dims, out, rows.out_stride, p, v, false, tail);
-                let lse_first = (self.batch * shape.heads + self.head) * shape.seq + first;
-                self.lse.slice_mut(lse_first, queries)
-            };
-            for q in 0..queries {
-                lse[q] = peak[q] + sum[q].ln();
-                // SAFETY: as above; row q of the tile, `hd` values.
-                let row =
-                    unsafe { std::slice::from_raw_parts_mut(out.add(q * rows.out_stride), hd) };
-                let inverse = 1.0 / sum[q];
-                for value in row {
-                    *value *= inverse;
-                }
+        let (tail, scratch) = self.scratch.split_at_mut(hd.max(keys) * COLS_MAX);
+        let (packed, scores) = scratch.split_at_mut(hd * QUERIES);
+        let q = &self.qkv[rows.packed(self.batch, first, self.head)..];
+        pack_transposed(simd, q, rows.stride, queries, hd, rows.scale, packed);
+        let k = &self.qkv[rows.packed(self.batch, 0, key)..];
+        scores_of(simd, rows, k, keys, packed, scores, tail);
+        let (peak, sum) = softmax(scores, keys, first);
+        let v = &self.qkv[rows.packed(self.batch, 0, value)..];
+        let extent = rows.extent(queries, rows.out_stride);
+        assert!(v.len() >= rows.extent(keys, rows.stride));
+        let out = self.out.at(rows.out(self.batch, first, self.head), extent);
+        let p = Strided { start: scores.as_ptr(), outer: 1, depth: QUERIES };
+        // SAFETY: scores hold [keys][QUERIES], v was checked, and these rows and columns of out
+        // belong to this tile alone.
+        let lse = unsafe {
+            let dims = (queries, hd, keys);
+            let v = (v.as_ptr(), rows.stride);
+            direct(simd, dims, out, rows.out_stride, p, v, false, tail);
+            let lse_first = (self.batch * shape.heads + self.head) * shape.seq + first;
+            self.lse.slice_mut(lse_first, queries)
+        };
+        for q in 0..queries {
+            lse[q] = peak[q] + sum[q].ln();
+            // SAFETY: as above; row q of the tile, `hd` values.
+            let row = unsafe { std::slice::from_raw_parts_mut(out.add(q * rows.out_stride), hd) };
+            let inverse = 1.0 / sum[q];
+            for value in row {
+                *value *= inverse;
             }
         }
     }

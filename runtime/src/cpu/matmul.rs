@@ -1,9 +1,9 @@
 //! Matrix products in f32: `C (+)= A * B` for operands of any stride, C row-major.
 //!
 //! C is cut in tiles by its shape alone; a tile packs its pieces of A and B into panels in the
-//! thread's own memory and runs the micro-kernel over them. The products of one value of C are added
-//! in pieces of `DEPTH`, in order. Own code because `gemm` and its peers allocate in every call,
-//! and split k by the caches of the machine, which changes the bits from one machine to the next.
+//! thread's own memory and runs the micro-kernel over them. The products of one value of C are
+//! added in pieces of `DEPTH`, in order. Own code because `gemm` and its peers allocate in every
+//! call, and split k by the caches of the machine, which changes the bits between machines.
 
 pub(crate) mod kernel;
 pub(crate) mod pack;

@@ -59,7 +59,7 @@ fn rows(x: &[f32], w: &[f32], eps: f32, y: &mut [f32], rstd: &mut [f32]) {
     }
 }
 
-/// Each of `PARTS` runs of tokens sums its share of dw in `partials`; the shares are added in order.
+/// Each of `PARTS` runs of tokens sums its share of dw in `partials`; shares are added in order.
 pub(crate) fn backward(
     dy: &[f32],
     x: &[f32],

@@ -8,7 +8,7 @@ use super::simd::run;
 const TILE_TOKENS: usize = 8;
 
 /// Rotates pairs (2i, 2i + 1) of the first `heads` heads of each row by its position's angles;
-/// `sign` is 1 forward and -1 backward. `cos_sin` is `[seq][head_dim]`: the cosines, then the sines.
+/// `sign` is 1 forward and -1 backward. `cos_sin` is `[seq][head_dim]`: cosines, then sines.
 pub(crate) fn rotate(
     cos_sin: &[f32],
     qkv: &mut [f32],

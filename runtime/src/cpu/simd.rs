@@ -1,4 +1,4 @@
-//! Vector code without intrinsics: plain loops compiled once per instruction set, chosen at run time.
+//! Vector code without intrinsics: plain loops compiled per instruction set, chosen at run time.
 //!
 //! Sums run in sixteen partial sums whatever the vector width, and `mul_add` is one rounding
 //! everywhere, so AVX2, AVX-512 and NEON give the same bits.

@@ -150,7 +150,7 @@ unsafe fn gather(
 #[inline(always)]
 unsafe fn transpose_square(from: *const f32, row: usize, valid: usize, to: *mut f32, step: usize) {
     use std::arch::x86_64::*;
-    // SAFETY: AVX is present; the caller's promise, with row indices capped to the valid ones. Steps
+    // SAFETY: AVX is present; the caller's promise, with row indices capped to valid ones. Steps
     // are stored in order, so that what spills from one is overwritten by the next.
     unsafe {
         let mut r = [_mm256_setzero_ps(); SQUARE];
