@@ -66,18 +66,25 @@ fn threads_conform() {
     }
 }
 
-#[test]
-fn a_rank_that_panics_takes_the_waiting_ranks_with_it() {
+/// Two ranks wait in a barrier; the third runs `leave` with its rank and never comes.
+fn waiting_ranks_panic_after(leave: impl FnOnce(threads::ThreadRank) + Send + 'static) {
     let mut ranks = threads::group(3);
-    let failing = ranks.pop().expect("three ranks");
+    let leaving = ranks.pop().expect("three ranks");
     let waiting: Vec<_> =
         ranks.into_iter().map(|rank| std::thread::spawn(move || rank.barrier())).collect();
-    let failed = std::thread::spawn(move || {
-        let _rank = failing;
-        panic!("this rank fails on purpose");
-    });
-    assert!(failed.join().is_err());
+    // A panic of this thread is part of the scenario.
+    std::thread::spawn(move || leave(leaving)).join().ok();
     for rank in waiting {
         assert!(rank.join().is_err(), "a waiting rank must not return");
     }
+}
+
+#[test]
+fn a_rank_that_panics_takes_the_waiting_ranks_with_it() {
+    waiting_ranks_panic_after(|_rank| panic!("this rank fails on purpose"));
+}
+
+#[test]
+fn a_rank_that_leaves_early_takes_the_waiting_ranks_with_it() {
+    waiting_ranks_panic_after(drop);
 }

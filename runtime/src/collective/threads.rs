@@ -1,8 +1,8 @@
 //! Ranks as threads of one process, for tensor parallelism on the CPU and for tests.
 //!
 //! A rank puts its values in its own staging buffer, waits for all, reads the others' and waits
-//! again. Buffers only grow. A rank that is dropped while its thread panics poisons the group, and
-//! the others panic instead of waiting for ever.
+//! again. Buffers only grow. A rank that is dropped, by a panic or an early return, breaks the
+//! group: the others panic at their next exchange instead of waiting for ever.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -42,7 +42,7 @@ struct Shared {
 struct Gate {
     waiting: usize,
     generation: u64,
-    poisoned: bool,
+    broken: bool,
 }
 
 impl ThreadRank {
@@ -128,7 +128,7 @@ impl Collective for ThreadRank {
 
     fn barrier(&self) {
         let mut gate = self.gate();
-        assert!(!gate.poisoned, "another rank of the group is gone");
+        assert!(!gate.broken, "another rank of the group is gone");
         let generation = gate.generation;
         gate.waiting += 1;
         if gate.waiting == self.world() {
@@ -138,17 +138,16 @@ impl Collective for ThreadRank {
             return;
         }
         while gate.generation == generation {
+            // A rank may leave as soon as the last exchange is over, before the others wake.
+            assert!(!gate.broken, "another rank of the group is gone");
             gate = self.shared.opened.wait(gate).unwrap_or_else(PoisonError::into_inner);
-            assert!(!gate.poisoned, "another rank of the group is gone");
         }
     }
 }
 
 impl Drop for ThreadRank {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.gate().poisoned = true;
-            self.shared.opened.notify_all();
-        }
+        self.gate().broken = true;
+        self.shared.opened.notify_all();
     }
 }

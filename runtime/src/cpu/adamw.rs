@@ -55,7 +55,12 @@ pub(crate) fn step(
         .zip(grads.par_chunks(TILE))
         .zip(m.par_chunks_mut(TILE))
         .zip(v.par_chunks_mut(TILE))
-        .for_each(|(((params, grads), m), v)| run(|| tile(params, grads, m, v, rates)));
+        .for_each(|(((params, grads), m), v)| {
+            run(
+                #[inline(always)]
+                || tile(params, grads, m, v, rates),
+            )
+        });
 }
 
 #[inline(always)]

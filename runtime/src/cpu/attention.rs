@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::matmul::direct;
 use super::matmul::kernel::{COLS_MAX, Strided};
+use super::matmul::pack::pack;
 use super::scratch::{Area, with_scratch};
 use super::shared::SharedMut;
 use super::simd::{dot, exp};
@@ -70,7 +71,11 @@ pub(crate) fn forward(shape: Shape, qkv: &[f32], out: &mut [f32], lse: &mut [f32
     (0..tiles).into_par_iter().for_each(|t| {
         let (head_of_batch, tile) = (t / rows.query_tiles(), t % rows.query_tiles());
         let (batch, head) = (head_of_batch / shape.heads, head_of_batch % shape.heads);
-        pulp::Arch::new().dispatch(Forward { rows, qkv, out, lse, batch, head, tile });
+        let keys = shape.seq.min((tile + 1) * QUERIES);
+        with_scratch(Area::Scores, scratch_len(shape.head_dim, keys, 1), |scratch| {
+            let job = Forward { rows, qkv, out, lse, batch, head, tile, scratch };
+            pulp::Arch::new().dispatch(job);
+        });
     });
 }
 
@@ -83,6 +88,7 @@ struct Forward<'a> {
     batch: usize,
     head: usize,
     tile: usize,
+    scratch: &'a mut [f32],
 }
 
 impl WithSimd for Forward<'_> {
@@ -96,37 +102,36 @@ impl WithSimd for Forward<'_> {
         let keys = first + queries;
         let hd = shape.head_dim;
         let (key, value) = rows.key_value_columns(self.head / (shape.heads / shape.kv_heads));
-        with_scratch(Area::Scores, scratch_len(hd, keys, 1), |scratch| {
-            let (tail, scratch) = scratch.split_at_mut(hd.max(keys) * COLS_MAX);
-            let (packed, scores) = scratch.split_at_mut(hd * QUERIES);
-            let q = &self.qkv[rows.packed(self.batch, first, self.head)..];
-            pack_transposed(q, rows.stride, queries, hd, rows.scale, packed);
-            let k = &self.qkv[rows.packed(self.batch, 0, key)..];
-            scores_of(simd, rows, k, keys, packed, scores, tail);
-            let (peak, sum) = softmax(scores, keys, first);
-            let v = &self.qkv[rows.packed(self.batch, 0, value)..];
-            let extent = rows.extent(queries, rows.out_stride);
-            assert!(v.len() >= rows.extent(keys, rows.stride));
-            let out = self.out.at(rows.out(self.batch, first, self.head), extent);
-            let p = Strided { start: scores.as_ptr(), outer: 1, depth: QUERIES };
-            // SAFETY: scores hold [keys][QUERIES], v was checked, and these rows and columns of out
-            // belong to this tile alone.
-            let lse = unsafe {
-                let dims = (queries, hd, keys);
-                let v = (v.as_ptr(), rows.stride);
-                direct(simd, dims, out, rows.out_stride, p, v, false, tail);
-                let lse_first = (self.batch * shape.heads + self.head) * shape.seq + first;
-                self.lse.slice_mut(lse_first, queries)
-            };
-            for q in 0..queries {
-                lse[q] = peak[q] + sum[q].ln();
-                // SAFETY: as above; row q of the tile, `hd` values.
-                let row =
-                    unsafe { std::slice::from_raw_parts_mut(out.add(q * rows.out_stride), hd) };
-                let inverse = 1.0 / sum[q];
-                row.iter_mut().for_each(|value| *value *= inverse);
+        let (tail, scratch) = self.scratch.split_at_mut(hd.max(keys) * COLS_MAX);
+        let (packed, scores) = scratch.split_at_mut(hd * QUERIES);
+        let q = &self.qkv[rows.packed(self.batch, first, self.head)..];
+        pack_transposed(simd, q, rows.stride, queries, hd, rows.scale, packed);
+        let k = &self.qkv[rows.packed(self.batch, 0, key)..];
+        scores_of(simd, rows, k, keys, packed, scores, tail);
+        let (peak, sum) = softmax(scores, keys, first);
+        let v = &self.qkv[rows.packed(self.batch, 0, value)..];
+        let extent = rows.extent(queries, rows.out_stride);
+        assert!(v.len() >= rows.extent(keys, rows.stride));
+        let out = self.out.at(rows.out(self.batch, first, self.head), extent);
+        let p = Strided { start: scores.as_ptr(), outer: 1, depth: QUERIES };
+        // SAFETY: scores hold [keys][QUERIES], v was checked, and these rows and columns of out
+        // belong to this tile alone.
+        let lse = unsafe {
+            let dims = (queries, hd, keys);
+            let v = (v.as_ptr(), rows.stride);
+            direct(simd, dims, out, rows.out_stride, p, v, false, tail);
+            let lse_first = (self.batch * shape.heads + self.head) * shape.seq + first;
+            self.lse.slice_mut(lse_first, queries)
+        };
+        for q in 0..queries {
+            lse[q] = peak[q] + sum[q].ln();
+            // SAFETY: as above; row q of the tile, `hd` values.
+            let row = unsafe { std::slice::from_raw_parts_mut(out.add(q * rows.out_stride), hd) };
+            let inverse = 1.0 / sum[q];
+            for value in row {
+                *value *= inverse;
             }
-        });
+        }
     }
 }
 
@@ -135,9 +140,10 @@ fn scratch_len(head_dim: usize, keys: usize, squares: usize) -> usize {
     head_dim.max(keys).max(QUERIES) * COLS_MAX + squares * (head_dim + keys) * QUERIES
 }
 
-/// `packed[i][q] = scale * rows[q][i]`, zero for the queries that are missing from the last tile.
+/// `packed[i][q] = scale * rows[q][i]`; queries missing from the last tile hold zeros or repeats.
 #[inline(always)]
-fn pack_transposed(
+fn pack_transposed<S: Simd>(
+    simd: S,
     rows: &[f32],
     stride: usize,
     queries: usize,
@@ -145,13 +151,12 @@ fn pack_transposed(
     scale: f32,
     packed: &mut [f32],
 ) {
-    if queries < QUERIES {
-        packed.fill(0.0);
-    }
-    for q in 0..queries {
-        for (i, value) in rows[q * stride..q * stride + hd].iter().enumerate() {
-            packed[i * QUERIES + q] = value * scale;
-        }
+    assert!(rows.len() >= (queries - 1) * stride + hd && packed.len() == hd * QUERIES);
+    let from = Strided { start: rows.as_ptr(), outer: stride, depth: 1 };
+    // SAFETY: the rows hold `queries` heads, as just checked.
+    unsafe { pack(simd, from, queries, hd, QUERIES, packed) };
+    for value in packed {
+        *value *= scale;
     }
 }
 
@@ -214,8 +219,11 @@ pub(crate) fn backward(
     let dqkv = SharedMut::new(dqkv);
     (0..shape.batch * shape.kv_heads).into_par_iter().with_max_len(1).for_each(|t| {
         let (batch, kv_head) = (t / shape.kv_heads, t % shape.kv_heads);
-        let job = Backward { rows, qkv, out, dout, lse, dqkv, batch, kv_head };
-        pulp::Arch::new().dispatch(job);
+        let len = scratch_len(shape.head_dim, shape.seq, 2) + shape.head_dim * QUERIES;
+        with_scratch(Area::Scores, len, |scratch| {
+            let job = Backward { rows, qkv, out, dout, lse, dqkv, batch, kv_head };
+            pulp::Arch::new().dispatch(BackwardIn { job, scratch });
+        });
     });
 }
 
@@ -232,29 +240,32 @@ struct Backward<'a> {
     kv_head: usize,
 }
 
-impl WithSimd for Backward<'_> {
+/// A task and its working memory.
+struct BackwardIn<'a> {
+    job: Backward<'a>,
+    scratch: &'a mut [f32],
+}
+
+impl WithSimd for BackwardIn<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let (rows, shape) = (self.rows, self.rows.shape);
-        let (key, value) = rows.key_value_columns(self.kv_head);
+        let (job, rows, shape) = (&self.job, self.job.rows, self.job.rows.shape);
+        let (key, value) = rows.key_value_columns(job.kv_head);
         for column in [key, value] {
             for position in 0..shape.seq {
-                let first = rows.packed(self.batch, position, column);
+                let first = rows.packed(job.batch, position, column);
                 // SAFETY: the columns of this key-value head belong to this task alone.
-                unsafe { self.dqkv.slice_mut(first, shape.head_dim) }.fill(0.0);
+                unsafe { job.dqkv.slice_mut(first, shape.head_dim) }.fill(0.0);
             }
         }
-        let len = scratch_len(shape.head_dim, shape.seq, 2) + shape.head_dim * QUERIES;
         let group = shape.heads / shape.kv_heads;
-        with_scratch(Area::Scores, len, |scratch| {
-            for head in self.kv_head * group..(self.kv_head + 1) * group {
-                for tile in 0..rows.query_tiles() {
-                    self.query_tile(simd, head, tile, scratch);
-                }
+        for head in job.kv_head * group..(job.kv_head + 1) * group {
+            for tile in 0..rows.query_tiles() {
+                job.query_tile(simd, head, tile, self.scratch);
             }
-        });
+        }
     }
 }
 
@@ -278,9 +289,9 @@ impl Backward<'_> {
         let k = &self.qkv[rows.packed(self.batch, 0, key)..];
         let v = &self.qkv[rows.packed(self.batch, 0, value)..];
 
-        pack_transposed(q_rows, rows.stride, queries, hd, rows.scale, packed);
+        pack_transposed(simd, q_rows, rows.stride, queries, hd, rows.scale, packed);
         scores_of(simd, rows, k, keys, packed, p, tail);
-        pack_transposed(dout, rows.out_stride, queries, hd, 1.0, packed);
+        pack_transposed(simd, dout, rows.out_stride, queries, hd, 1.0, packed);
         scores_of(simd, rows, v, keys, packed, ds, tail);
         let lse_first = (self.batch * shape.heads + head) * shape.seq + first;
         let (mut lse, mut d) = ([0.0; QUERIES], [0.0; QUERIES]);

@@ -8,7 +8,10 @@ use crate::ops::cross_entropy::IGNORE;
 /// Largest logit of each row.
 pub(crate) fn row_max(logits: &[f32], max: &mut [f32], v: usize) {
     max.par_iter_mut().zip(logits.par_chunks(v)).for_each(|(max, row)| {
-        *max = run(|| largest(row));
+        *max = run(
+            #[inline(always)]
+            || largest(row),
+        );
     });
 }
 
@@ -43,7 +46,10 @@ pub(crate) fn exponentials(
         .for_each(|(((row, max), target), (sum, target_logit))| {
             let local = target.wrapping_sub(vocab_start) as usize;
             *target_logit = row.get(local).map_or(0.0, |logit| logit - max);
-            *sum = run(|| exponentials_of_row(row, *max));
+            *sum = run(
+                #[inline(always)]
+                || exponentials_of_row(row, *max),
+            );
         });
 }
 
@@ -79,11 +85,14 @@ pub(crate) fn gradients(
             return;
         }
         let factor = grad_scale / sum;
-        run(|| {
-            for value in row.iter_mut() {
-                *value *= factor;
-            }
-        });
+        run(
+            #[inline(always)]
+            || {
+                for value in row.iter_mut() {
+                    *value *= factor;
+                }
+            },
+        );
         if let Some(value) = row.get_mut(target.wrapping_sub(vocab_start) as usize) {
             *value -= grad_scale;
         }

@@ -17,20 +17,26 @@ pub(crate) fn copy(x: &[f32], y: &mut [f32]) {
 
 pub(crate) fn add(x: &[f32], y: &mut [f32]) {
     y.par_chunks_mut(TILE).zip(x.par_chunks(TILE)).for_each(|(y, x)| {
-        run(|| {
-            for (y, x) in y.iter_mut().zip(x) {
-                *y += x;
-            }
-        });
+        run(
+            #[inline(always)]
+            || {
+                for (y, x) in y.iter_mut().zip(x) {
+                    *y += x;
+                }
+            },
+        );
     });
 }
 
 pub(crate) fn scale(y: &mut [f32], factor: f32) {
     y.par_chunks_mut(TILE).for_each(|y| {
-        run(|| {
-            for y in y {
-                *y *= factor;
-            }
-        });
+        run(
+            #[inline(always)]
+            || {
+                for y in y {
+                    *y *= factor;
+                }
+            },
+        );
     });
 }

@@ -34,15 +34,18 @@ pub(crate) fn backward(
     dtable.par_chunks_mut(TILE_VOCAB * d).enumerate().for_each(|(tile, rows)| {
         let first = vocab_start as usize + tile * TILE_VOCAB;
         let mine = first..first + rows.len() / d;
-        run(|| {
-            for (token, from) in tokens.iter().zip(dout.chunks_exact(d)) {
-                if mine.contains(&(*token as usize)) {
-                    let row = (*token as usize - first) * d;
-                    for (to, from) in rows[row..row + d].iter_mut().zip(from) {
-                        *to += from;
+        run(
+            #[inline(always)]
+            || {
+                for (token, from) in tokens.iter().zip(dout.chunks_exact(d)) {
+                    if mine.contains(&(*token as usize)) {
+                        let row = (*token as usize - first) * d;
+                        for (to, from) in rows[row..row + d].iter_mut().zip(from) {
+                            *to += from;
+                        }
                     }
                 }
-            }
-        });
+            },
+        );
     });
 }

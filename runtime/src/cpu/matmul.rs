@@ -1,12 +1,12 @@
 //! Matrix products in f32: `C (+)= A * B` for operands of any stride, C row-major.
 //!
 //! C is cut in tiles by its shape alone; a tile packs its pieces of A and B into panels in the
-//! thread's own memory and runs the micro-kernel over them. The products of one value of C are added
-//! in pieces of `DEPTH`, in order. Own code because `gemm` and its peers allocate in every call,
-//! and split k by the caches of the machine, which changes the bits from one machine to the next.
+//! thread's own memory and runs the micro-kernel over them. The products of one value of C are
+//! added in pieces of `DEPTH`, in order. Own code because `gemm` and its peers allocate in every
+//! call, and split k by the caches of the machine, which changes the bits between machines.
 
 pub(crate) mod kernel;
-mod pack;
+pub(crate) mod pack;
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -75,17 +75,25 @@ pub(crate) fn matmul(
         let (row, col) = (t / tiles_across * tile_rows, t % tiles_across * tile_cols);
         let (m, n_tile) = (tile_rows.min(m - row), tile_cols.min(n - col));
         let c_first = row * n + col;
-        let job = Tile {
-            m,
-            n: n_tile,
-            k,
-            c: c.at(c_first, (m - 1) * n + n_tile),
-            c_stride: n,
-            a: strided(&a.values[row * a.row_stride..], a.row_stride, a.col_stride),
-            b: strided(&b.values[col * b.col_stride..], b.col_stride, b.row_stride),
-            accumulate,
-        };
-        pulp::Arch::new().dispatch(job);
+        let depth = DEPTH.min(k);
+        let a_len = m.next_multiple_of(ROWS) * depth;
+        let b_len = n_tile.next_multiple_of(COLS_MAX) * depth;
+        with_scratch(Area::Panels, a_len + b_len, |panels| {
+            let (a_panels, b_panels) = panels.split_at_mut(a_len);
+            let job = Tile {
+                m,
+                n: n_tile,
+                k,
+                c: c.at(c_first, (m - 1) * n + n_tile),
+                c_stride: n,
+                a: strided(&a.values[row * a.row_stride..], a.row_stride, a.col_stride),
+                b: strided(&b.values[col * b.col_stride..], b.col_stride, b.row_stride),
+                accumulate,
+                a_panels,
+                b_panels,
+            };
+            pulp::Arch::new().dispatch(job);
+        });
     });
 }
 
@@ -94,17 +102,17 @@ fn strided(values: &[f32], outer: usize, depth: usize) -> Strided {
 }
 
 /// Rows and columns of a tile of C, from its shape only: near the largest, but at least 16 tiles
-/// where C is large enough for tiles of 48 rows, and all about the same size.
+/// where C is large enough for tiles of 96 rows, and all about the same size.
 fn tile_shape(m: usize, n: usize) -> (usize, usize) {
     let across = n.div_ceil(TILE_COLS);
     let tile_cols = n.div_ceil(across).next_multiple_of(COLS_MAX);
     let wanted = 16_usize.div_ceil(across);
-    let down = m.div_ceil(TILE_ROWS).max(wanted.min(m.div_ceil(48)));
+    let down = m.div_ceil(TILE_ROWS).max(wanted.min(m.div_ceil(96)));
     (m.div_ceil(down).next_multiple_of(ROWS), tile_cols)
 }
 
 /// One tile of C, whose pointers were checked when it was made.
-struct Tile {
+struct Tile<'a> {
     m: usize,
     n: usize,
     k: usize,
@@ -113,40 +121,37 @@ struct Tile {
     a: Strided,
     b: Strided,
     accumulate: bool,
+    a_panels: &'a mut [f32],
+    b_panels: &'a mut [f32],
 }
 
-impl WithSimd for Tile {
+impl WithSimd for Tile<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let (width, depth_max) = (cols::<S>(), DEPTH.min(self.k));
-        let a_len = self.m.next_multiple_of(ROWS) * depth_max;
-        let b_len = self.n.next_multiple_of(width) * depth_max;
-        with_scratch(Area::Panels, a_len + b_len, |panels| {
-            let (a_panels, b_panels) = panels.split_at_mut(a_len);
-            for k0 in (0..self.k).step_by(DEPTH) {
-                let depth = DEPTH.min(self.k - k0);
-                // SAFETY: `matmul` checked that both factors hold the whole tile for all of k, and
-                // gave this tile of C to nobody else.
-                unsafe {
-                    pack::pack(skip(self.a, k0), self.m, depth, ROWS, a_panels);
-                    pack::pack(skip(self.b, k0), self.n, depth, width, b_panels);
-                    self.panels(simd, depth, a_panels, b_panels, self.accumulate || k0 > 0);
-                }
+        for k0 in (0..self.k).step_by(DEPTH) {
+            let depth = DEPTH.min(self.k - k0);
+            // SAFETY: `matmul` checked that both factors hold the whole tile for all of k, and gave
+            // this tile of C to nobody else.
+            unsafe {
+                pack::pack(simd, skip(self.a, k0), self.m, depth, ROWS, self.a_panels);
+                pack::pack(simd, skip(self.b, k0), self.n, depth, cols::<S>(), self.b_panels);
+                self.panels(simd, depth, self.accumulate || k0 > 0);
             }
-        });
+        }
     }
 }
 
-impl Tile {
+impl Tile<'_> {
     /// Multiplies the packed pieces: one panel of B stays in L1 while all of A passes.
     ///
     /// # Safety
     /// C is this tile's alone; the panels are packed for `depth`.
     #[inline(always)]
-    unsafe fn panels<S: Simd>(&self, simd: S, depth: usize, a: &[f32], b: &[f32], add: bool) {
+    unsafe fn panels<S: Simd>(&self, simd: S, depth: usize, add: bool) {
         let width = cols::<S>();
+        let (a, b): (&[f32], &[f32]) = (self.a_panels, self.b_panels);
         for (jp, b) in b.chunks_exact(width * depth).take(self.n.div_ceil(width)).enumerate() {
             let j = jp * width;
             for (ip, a) in a.chunks_exact(ROWS * depth).take(self.m.div_ceil(ROWS)).enumerate() {
@@ -168,6 +173,7 @@ impl Tile {
 ///
 /// # Safety
 /// The factor has a step `k0`.
+#[inline(always)]
 unsafe fn skip(factor: Strided, k0: usize) -> Strided {
     // SAFETY: the caller's promise.
     Strided { start: unsafe { factor.start.add(k0 * factor.depth) }, ..factor }
@@ -199,7 +205,7 @@ pub(crate) unsafe fn direct<S: Simd>(
                 (b.add(j), b_depth)
             } else {
                 let from = Strided { start: b.add(j), outer: 1, depth: b_depth };
-                pack::pack(from, cols, depth, width, tail);
+                pack::pack(simd, from, cols, depth, width, tail);
                 (tail.as_ptr(), width)
             }
         };

@@ -9,7 +9,10 @@ const TILE: usize = 1 << 14;
 pub(crate) fn sum_squares(x: &[f32]) -> f64 {
     let tiles = x.len().div_ceil(TILE);
     if tiles <= 1 {
-        return run(|| leaf(x));
+        return run(
+            #[inline(always)]
+            || leaf(x),
+        );
     }
     let (left, right) = x.split_at(tiles / 2 * TILE);
     let (left, right) = rayon::join(|| sum_squares(left), || sum_squares(right));

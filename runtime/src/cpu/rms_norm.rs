@@ -10,10 +10,14 @@ const TILE_TOKENS: usize = 16;
 
 pub(crate) fn forward(x: &[f32], w: &[f32], eps: f32, y: &mut [f32], rstd: &mut [f32]) {
     let tile = TILE_TOKENS * w.len();
-    y.par_chunks_mut(tile)
-        .zip(rstd.par_chunks_mut(TILE_TOKENS))
-        .zip(x.par_chunks(tile))
-        .for_each(|((y, rstd), x)| run(|| rows(x, w, eps, y, rstd)));
+    y.par_chunks_mut(tile).zip(rstd.par_chunks_mut(TILE_TOKENS)).zip(x.par_chunks(tile)).for_each(
+        |((y, rstd), x)| {
+            run(
+                #[inline(always)]
+                || rows(x, w, eps, y, rstd),
+            )
+        },
+    );
 }
 
 pub(crate) fn forward_residual(
@@ -31,12 +35,15 @@ pub(crate) fn forward_residual(
         .zip(sum.par_chunks_mut(tile))
         .zip(x.par_chunks(tile).zip(delta.par_chunks(tile)))
         .for_each(|(((y, rstd), sum), (x, delta))| {
-            run(|| {
-                for ((sum, x), delta) in sum.iter_mut().zip(x).zip(delta) {
-                    *sum = x + delta;
-                }
-                rows(sum, w, eps, y, rstd);
-            });
+            run(
+                #[inline(always)]
+                || {
+                    for ((sum, x), delta) in sum.iter_mut().zip(x).zip(delta) {
+                        *sum = x + delta;
+                    }
+                    rows(sum, w, eps, y, rstd);
+                },
+            );
         });
 }
 
@@ -52,7 +59,7 @@ fn rows(x: &[f32], w: &[f32], eps: f32, y: &mut [f32], rstd: &mut [f32]) {
     }
 }
 
-/// Each of `PARTS` runs of tokens sums its share of dw in `partials`; the shares are added in order.
+/// Each of `PARTS` runs of tokens sums its share of dw in `partials`; shares are added in order.
 pub(crate) fn backward(
     dy: &[f32],
     x: &[f32],
@@ -71,18 +78,24 @@ pub(crate) fn backward(
         .zip(dy.par_chunks(tokens * d).zip(x.par_chunks(tokens * d)))
         .zip(rstd.par_chunks(tokens))
         .for_each(|(((partial, dx), (dy, x)), rstd)| {
-            run(|| {
-                partial.fill(0.0);
-                backward_rows(dy, x, w, rstd, dx, partial);
-            });
+            run(
+                #[inline(always)]
+                || {
+                    partial.fill(0.0);
+                    backward_rows(dy, x, w, rstd, dx, partial);
+                },
+            );
         });
-    run(|| {
-        for partial in partials[..parts * d].chunks_exact(d) {
-            for (dw, partial) in dw.iter_mut().zip(partial) {
-                *dw += partial;
+    run(
+        #[inline(always)]
+        || {
+            for partial in partials[..parts * d].chunks_exact(d) {
+                for (dw, partial) in dw.iter_mut().zip(partial) {
+                    *dw += partial;
+                }
             }
-        }
-    });
+        },
+    );
 }
 
 /// With g = dy * w: `dx += r * g - x * r^3 * mean(g * x)`, `dw += dy * x * r`.

@@ -1,4 +1,4 @@
-//! Working memory of one worker thread, kept between calls: it grows on first use, then never again.
+//! Working memory of one worker thread, kept between calls: it grows on first use only.
 
 use std::cell::RefCell;
 
@@ -12,7 +12,7 @@ pub(crate) enum Area {
 }
 
 thread_local! {
-    static AREAS: [RefCell<Vec<f32>>; 2] = const { [RefCell::new(Vec::new()), RefCell::new(Vec::new())] };
+    static AREAS: [RefCell<Vec<f32>>; 2] = const { [const { RefCell::new(Vec::new()) }; 2] };
 }
 
 /// Lends `len` values of the thread's `area`, with whatever they held before. `work` must not start

@@ -1,7 +1,7 @@
 //! A mutable slice that several tiles write at once, each its own places.
 //!
 //! Tiles of a row-major matrix that are narrower than a row interleave in memory, so no split into
-//! slices describes them. The proof that two tiles never touch the same value stays with the caller.
+//! slices describes them. That two tiles never touch the same value is the caller's to prove.
 
 use std::marker::PhantomData;
 
@@ -13,7 +13,7 @@ pub(crate) struct SharedMut<'a> {
     borrow: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: it is a `&mut [f32]` whose users promise, in `slice_mut` and `at`, to touch disjoint values.
+// SAFETY: it is a `&mut [f32]` whose users promise to touch disjoint values.
 unsafe impl Send for SharedMut<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for SharedMut<'_> {}

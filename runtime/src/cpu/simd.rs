@@ -1,4 +1,4 @@
-//! Vector code without intrinsics: plain loops compiled once per instruction set, chosen at run time.
+//! Vector code without intrinsics: plain loops compiled per instruction set, chosen at run time.
 //!
 //! Sums run in sixteen partial sums whatever the vector width, and `mul_add` is one rounding
 //! everywhere, so AVX2, AVX-512 and NEON give the same bits.
@@ -6,7 +6,8 @@
 /// Partial sums of a reduction; a multiple of every vector width in use.
 pub(crate) const LANES: usize = 16;
 
-/// Runs `kernel` compiled for the widest vectors of this machine. Everything it calls must inline.
+/// Runs `kernel` compiled for the widest vectors of this machine. The closure and all it calls must
+/// be `#[inline(always)]`: what stays a call of its own is compiled for the plainest machine.
 #[inline(always)]
 pub(crate) fn run<R>(kernel: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(kernel)
@@ -95,6 +96,13 @@ mod tests {
     fn dot_handles_lengths_that_are_no_multiple_of_the_lanes() {
         let a: Vec<f32> = (0..37).map(|i| i as f32).collect();
         assert_eq!(dot(&a, &a), (0..37).map(|i| (i * i) as f32).sum::<f32>());
-        assert_eq!(run(|| dot(&a, &a)).to_bits(), dot(&a, &a).to_bits());
+        assert_eq!(
+            run(
+                #[inline(always)]
+                || dot(&a, &a)
+            )
+            .to_bits(),
+            dot(&a, &a).to_bits()
+        );
     }
 }
