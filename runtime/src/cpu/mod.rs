@@ -2,4 +2,5 @@
 
 pub(crate) mod aggregate;
 pub(crate) mod compress;
+mod prefetch;
 mod top_k;
