@@ -5,6 +5,7 @@
 
 use rayon::prelude::*;
 
+use super::prefetch::prefetch;
 use crate::ViewMut;
 use crate::ops::aggregate::{Aggregation, SparseView};
 use crate::ops::{CHUNK_LEN_MAX, NonFinite, TileGrid};
@@ -95,6 +96,8 @@ pub(crate) fn apply(
     Ok(())
 }
 
+const CODES_PER_BYTE: usize = 4;
+
 /// A peer's update with its scale multiplied in.
 struct Peer<'a> {
     values: [f32; 4],
@@ -130,6 +133,18 @@ struct Sums {
     count: [u16; CHUNK_LEN_MAX],
 }
 
+impl Sums {
+    /// Adds the values of one byte of codes.
+    #[inline(always)]
+    fn add(&mut self, peer: &Peer<'_>, indices: &[u16], byte: u8) {
+        for (i, &index) in indices.iter().enumerate() {
+            let index = usize::from(index) % CHUNK_LEN_MAX;
+            self.sum[index] += peer.values[usize::from(byte >> (2 * i) & 3)];
+            self.count[index] += 1;
+        }
+    }
+}
+
 impl Job<'_> {
     /// Adds all peers' values of a chunk to `sums`, which are zero.
     #[inline(always)]
@@ -138,25 +153,40 @@ impl Job<'_> {
         for peer in self.peers {
             let indices = &peer.indices[chunk * self.k..(chunk + 1) * self.k];
             let codes = &peer.codes[chunk * chunk_bytes..(chunk + 1) * chunk_bytes];
-            for (four, &byte) in indices.chunks(4).zip(codes) {
-                for (i, &index) in four.iter().enumerate() {
-                    let index = usize::from(index) % CHUNK_LEN_MAX;
-                    sums.sum[index] += peer.values[usize::from(byte >> (2 * i) & 3)];
-                    sums.count[index] += 1;
-                }
+            let (fours, rest) = indices.as_chunks::<CODES_PER_BYTE>();
+            for (four, &byte) in fours.iter().zip(codes) {
+                sums.add(peer, four, byte);
+            }
+            if let (false, Some(&byte)) = (rest.is_empty(), codes.last()) {
+                sums.add(peer, rest, byte);
             }
         }
     }
 
-    /// `alpha * mean` of one coordinate.
+    /// What the sum of `count` values is divided by.
     #[inline(always)]
-    fn step(&self, sum: f32, count: u16) -> f32 {
-        let divisor = match self.rule {
+    fn divisor(&self, count: u16) -> f32 {
+        match self.rule {
             Aggregation::Contributors => f32::from(count.max(1)),
             Aggregation::All => self.peers.len() as f32,
-        };
-        self.alpha * (sum / divisor)
+        }
     }
+}
+
+/// Takes one row's steps and leaves zeros in its sums.
+#[inline(always)]
+fn step_row(
+    shared: &mut [f32],
+    sum: &mut [f32],
+    count: &mut [u16],
+    alpha: f32,
+    divisor: impl Fn(u16) -> f32,
+) {
+    for ((value, sum), &count) in shared.iter_mut().zip(&*sum).zip(&*count) {
+        *value -= alpha * (sum / divisor(count));
+    }
+    sum.fill(0.0);
+    count.fill(0);
 }
 
 /// Applies one row of tiles.
@@ -173,19 +203,24 @@ impl pulp::NullaryFnOnce for ApplyBand<'_> {
     fn call(self) {
         let grid = self.job.grid;
         let (cols, tile_cols) = (grid.cols(), grid.tile_cols());
+        let (rule, alpha, all) = (self.job.rule, self.job.alpha, self.job.peers.len() as f32);
         let mut sums = Sums { sum: [0.0; CHUNK_LEN_MAX], count: [0; CHUNK_LEN_MAX] };
         for tile in 0..grid.band_chunks() {
+            for row in self.shared.chunks_exact(cols) {
+                prefetch(&row[tile * tile_cols..(tile + 1) * tile_cols]);
+            }
             self.job.add_chunk(self.band * grid.band_chunks() + tile, &mut sums);
+            let rows = self.shared.chunks_exact_mut(cols);
             let sum_rows = sums.sum[..grid.chunk_len()].chunks_exact_mut(tile_cols);
             let count_rows = sums.count[..grid.chunk_len()].chunks_exact_mut(tile_cols);
-            for (row, (sum, count)) in sum_rows.zip(count_rows).enumerate() {
-                let start = row * cols + tile * tile_cols;
-                let shared = &mut self.shared[start..start + tile_cols];
-                for i in 0..tile_cols {
-                    shared[i] -= self.job.step(sum[i], count[i]);
+            for (row, (sum, count)) in rows.zip(sum_rows.zip(count_rows)) {
+                let shared = &mut row[tile * tile_cols..(tile + 1) * tile_cols];
+                match rule {
+                    Aggregation::Contributors => {
+                        step_row(shared, sum, count, alpha, |count| f32::from(count.max(1)));
+                    }
+                    Aggregation::All => step_row(shared, sum, count, alpha, |_| all),
                 }
-                sum.fill(0.0);
-                count.fill(0);
             }
         }
     }
@@ -208,7 +243,9 @@ impl pulp::NullaryFnOnce for FirstNonFinite<'_> {
         for tile in 0..grid.band_chunks() {
             let mut sums = Sums { sum: [0.0; CHUNK_LEN_MAX], count: [0; CHUNK_LEN_MAX] };
             self.job.add_chunk(self.band * grid.band_chunks() + tile, &mut sums);
-            let steps = sums.sum.iter().zip(&sums.count).map(|(&sum, &n)| self.job.step(sum, n));
+            let job = self.job;
+            let sums = sums.sum.iter().zip(&sums.count);
+            let steps = sums.map(|(&sum, &count)| job.alpha * (sum / job.divisor(count)));
             let found = steps.take(grid.chunk_len()).position(|step| !step.is_finite());
             let offset = found.map(|i| i / tile_cols * cols + tile * tile_cols + i % tile_cols);
             first = first.into_iter().chain(offset).min();

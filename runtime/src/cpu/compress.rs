@@ -1,8 +1,10 @@
 //! Exact top-k by a guessed threshold: mark what reaches it, then rank only the marked.
 //!
 //! `|m|` orders like the bits of `m` without its sign (the key). A chunk's guess comes from the
-//! chunk before it and only decides how much work there is, never what is kept. One chunk of 4,096
-//! values lies in L1 throughout: each input is read from memory once.
+//! chunk before it and only decides how much work there is, never what is kept. Each input is read
+//! from memory once, in runs long enough to be foreseen.
+
+use std::cell::RefCell;
 
 use rayon::prelude::*;
 
@@ -10,6 +12,7 @@ use crate::ViewMut;
 use crate::ops::compress::Feedback;
 use crate::ops::{CHUNK_LEN_MAX, NonFinite, TileGrid};
 
+use super::prefetch::prefetch;
 use super::top_k::{Marker, TopK};
 
 /// See [`crate::ops::compress::select_top_k`].
@@ -50,7 +53,7 @@ fn select_with<M: Marker>(
         .map(|(((m_out, indices), values), ((shared, local), residual))| {
             let beta = feedback.beta;
             let band = Band { grid, k, beta, shared, local, residual, m_out, indices, values };
-            marker.run(|| band.select(marker))
+            SCRATCH.with_borrow_mut(|scratch| marker.run(|| band.select(marker, scratch)))
         })
         .reduce(|| true, |left, right| left && right);
     match finite {
@@ -75,38 +78,84 @@ struct Band<'a> {
     values: &'a mut [f32],
 }
 
+/// Tiles computed together: enough that each row of them is a run of memory that the hardware sees
+/// coming, few enough that their values stay in the second-level cache.
+const GROUP: usize = 8;
+
+/// Working memory of one thread, kept between bands.
+#[derive(Clone, Copy, bytemuck::Zeroable)]
+struct Scratch {
+    m: [[f32; CHUNK_LEN_MAX]; GROUP],
+    top_k: TopK,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Box<Scratch>> = RefCell::new(bytemuck::zeroed_box());
+}
+
 impl Band<'_> {
     /// Whether all `m` are finite.
     #[inline(always)]
-    fn select<M: Marker>(mut self, marker: M) -> bool {
-        let mut top_k = TopK::new(self.grid.chunk_len(), self.k);
+    fn select<M: Marker>(mut self, marker: M, scratch: &mut Scratch) -> bool {
+        let chunk_len = self.grid.chunk_len();
+        scratch.top_k.start(chunk_len, self.k);
         let mut finite = true;
-        for chunk in 0..self.grid.band_chunks() {
-            self.update(chunk, top_k.chunk_mut());
-            let kept = chunk * self.k..(chunk + 1) * self.k;
-            let (indices, values) = (&mut self.indices[kept.clone()], &mut self.values[kept]);
-            finite &= top_k.select(marker, indices, values);
+        let chunks = self.grid.band_chunks();
+        for first in (0..chunks).step_by(GROUP) {
+            let group = &mut scratch.m[..GROUP.min(chunks - first)];
+            self.update(first, group);
+            for (chunk, m) in (first..).zip(group) {
+                // What a longer chunk left behind must not count.
+                m[chunk_len..chunk_len.next_multiple_of(64)].fill(0.0);
+                let kept = chunk * self.k..(chunk + 1) * self.k;
+                let (indices, values) = (&mut self.indices[kept.clone()], &mut self.values[kept]);
+                finite &= scratch.top_k.select(marker, m, indices, values);
+            }
         }
         finite
     }
 
-    /// Writes one chunk's `m` to `m_out` and, row after row, to `m`.
+    /// Writes the `m` of some neighbouring chunks to `m_out` and, each row after row, to `group`.
     #[inline(always)]
-    fn update(&mut self, chunk: usize, m: &mut [f32; CHUNK_LEN_MAX]) {
+    fn update(&mut self, first: usize, group: &mut [[f32; CHUNK_LEN_MAX]]) {
         let (cols, tile_cols) = (self.grid.cols(), self.grid.tile_cols());
-        let tile = &mut m[..self.grid.chunk_len()];
-        for (row, m) in tile.chunks_exact_mut(tile_cols).enumerate() {
-            let start = row * cols + chunk * tile_cols;
-            let shared = &self.shared[start..start + tile_cols];
-            let local = &self.local[start..start + tile_cols];
-            let residual = &self.residual[start..start + tile_cols];
-            let out = &mut self.m_out[start..start + tile_cols];
-            for i in 0..tile_cols {
-                let value = self.beta * residual[i] + (shared[i] - local[i]);
-                m[i] = value;
-                out[i] = value;
+        let last_row = self.grid.chunk_len() / tile_cols - 1;
+        for row in 0..=last_row {
+            for (chunk, m) in (first..).zip(&mut *group) {
+                let m = &mut m[row * tile_cols..(row + 1) * tile_cols];
+                let start = row * cols + chunk * tile_cols;
+                let shared = &self.shared[start..start + tile_cols];
+                let local = &self.local[start..start + tile_cols];
+                let residual = &self.residual[start..start + tile_cols];
+                let out = &mut self.m_out[start..start + tile_cols];
+                if row < last_row {
+                    let below = start + cols..start + cols + tile_cols;
+                    prefetch(&self.shared[below.clone()]);
+                    prefetch(&self.local[below.clone()]);
+                    prefetch(&self.residual[below]);
+                }
+                feed_back(self.beta, shared, local, residual, m, out);
             }
         }
+    }
+}
+
+/// `beta * residual + (shared - local)`, to two places. Apart, so that the compiler knows that the
+/// five lists do not overlap.
+#[inline(always)]
+fn feed_back(
+    beta: f32,
+    shared: &[f32],
+    local: &[f32],
+    residual: &[f32],
+    m: &mut [f32],
+    out: &mut [f32],
+) {
+    let inputs = shared.iter().zip(local).zip(residual);
+    for ((m, out), ((shared, local), residual)) in m.iter_mut().zip(out).zip(inputs) {
+        let value = beta * residual + (shared - local);
+        *m = value;
+        *out = value;
     }
 }
 
@@ -127,17 +176,21 @@ pub(crate) fn subtract(
         .zip(codes.par_chunks(chunks * chunk_bytes))
         .for_each(|((m, indices), codes)| {
             let chunks = indices.chunks_exact(k).zip(codes.chunks_exact(chunk_bytes));
+            let mut places = [0; CHUNK_LEN_MAX];
             for (chunk, (indices, codes)) in chunks.enumerate() {
                 // Indices ascend, so the tile's rows are walked once and nothing is divided.
                 let (mut row_end, mut start) = (tile_cols, chunk * tile_cols);
-                for (i, &index) in indices.iter().enumerate() {
+                for (place, &index) in places.iter_mut().zip(indices) {
                     while usize::from(index) >= row_end {
                         row_end += tile_cols;
                         start += grid.cols();
                     }
+                    *place = start + usize::from(index) + tile_cols - row_end;
+                    prefetch(&m[*place..*place + 1]);
+                }
+                for (i, &place) in places[..k].iter().enumerate() {
                     let code = codes[i / 4] >> (i % 4 * 2) & 3;
-                    m[start + usize::from(index) + tile_cols - row_end] -=
-                        codebook[usize::from(code)];
+                    m[place] -= codebook[usize::from(code)];
                 }
             }
         });

@@ -71,73 +71,60 @@ fn key_of(value: f32) -> u32 {
 }
 
 /// Working memory for the chunks of one band.
+#[derive(Clone, Copy, bytemuck::Zeroable)]
 pub(crate) struct TopK {
     k: usize,
     chunk_len: usize,
-    /// Values of the chunk; zero beyond its end.
-    m: [f32; CHUNK_LEN_MAX],
     marks: [u64; WORDS],
     /// The marked, in index order.
     keys: [u32; CHUNK_LEN_MAX],
     indices: [u16; CHUNK_LEN_MAX],
-    /// What about `k` values of the next chunk should reach.
-    guess: Option<u32>,
+    /// What about `k` values of the next chunk should reach; 0 before the first.
+    guess: u32,
 }
 
 impl TopK {
-    pub(crate) fn new(chunk_len: usize, k: usize) -> Self {
-        Self {
-            k,
-            chunk_len,
-            m: [0.0; CHUNK_LEN_MAX],
-            marks: [0; WORDS],
-            keys: [0; CHUNK_LEN_MAX],
-            indices: [0; CHUNK_LEN_MAX],
-            guess: None,
-        }
-    }
-
-    /// The chunk to select from; only its first `chunk_len` values may be written.
-    #[inline(always)]
-    pub(crate) fn chunk_mut(&mut self) -> &mut [f32; CHUNK_LEN_MAX] {
-        &mut self.m
+    /// Prepares for another band.
+    pub(crate) fn start(&mut self, chunk_len: usize, k: usize) {
+        (self.chunk_len, self.k, self.guess) = (chunk_len, k, 0);
     }
 
     /// Writes the `k` kept of the chunk; whether all of them, and with them all of the chunk, are
-    /// finite.
+    /// finite. `m` is zero from the chunk's end to the next multiple of 64.
     #[inline(always)]
     pub(crate) fn select<M: Marker>(
         &mut self,
         marker: M,
+        m: &[f32; CHUNK_LEN_MAX],
         indices: &mut [u16],
         values: &mut [f32],
     ) -> bool {
         if self.k == self.chunk_len {
             indices.iter_mut().zip(0..).for_each(|(index, i)| *index = i);
-            values.copy_from_slice(&self.m[..self.k]);
+            values.copy_from_slice(&m[..self.k]);
             return values.iter().all(|value| value.is_finite());
         }
-        let (key, count) = self.threshold(marker);
-        let largest = self.collect();
+        let (key, count) = self.threshold(marker, m);
+        let largest = self.collect(m);
         let smallest = self.keep(key, count, largest, indices);
         for (value, &index) in values.iter_mut().zip(&*indices) {
-            *value = self.m[usize::from(index) % CHUNK_LEN_MAX];
+            *value = m[usize::from(index) % CHUNK_LEN_MAX];
         }
         let guess = f32::from_bits(smallest.min(KEY_INFINITE - 1)) * GUESS_SHARE;
-        self.guess = Some(guess.to_bits().max(1));
+        self.guess = guess.to_bits().max(1);
         largest < KEY_INFINITE
     }
 
     /// Marks at least `k` values, all whose key reaches the returned one, and counts them: few more
     /// than `k`, unless so many are equal that no key separates them.
     #[inline(always)]
-    fn threshold<M: Marker>(&mut self, marker: M) -> (u32, usize) {
+    fn threshold<M: Marker>(&mut self, marker: M, m: &[f32; CHUNK_LEN_MAX]) -> (u32, usize) {
         let enough = 3 * self.k + 64;
         // At least k keys reach `low`, fewer reach `high`.
         let (mut low, mut high) = (0, KEY_END);
-        let mut key = self.guess.unwrap_or_else(|| self.first_guess());
+        let mut key = if self.guess == 0 { self.first_guess(m) } else { self.guess };
         for attempt in 0.. {
-            let count = self.mark_all(marker, key);
+            let count = self.mark_all(marker, m, key);
             if count < self.k {
                 high = key;
             } else if count <= enough || high - key == 1 {
@@ -152,15 +139,15 @@ impl TopK {
 
     /// Every 64th value stands for all: the largest of them for the 64th part.
     #[cold]
-    fn first_guess(&self) -> u32 {
+    fn first_guess(&self, m: &[f32; CHUNK_LEN_MAX]) -> u32 {
         let step = self.chunk_len.div_ceil(64);
-        let sample = self.m[..self.chunk_len].iter().step_by(step);
+        let sample = m[..self.chunk_len].iter().step_by(step);
         sample.map(|&value| key_of(value)).max().unwrap_or(0).min(KEY_INFINITE - 1)
     }
 
     #[inline(always)]
-    fn mark_all<M: Marker>(&mut self, marker: M, key: u32) -> usize {
-        let (sixty_fours, _) = self.m.as_chunks::<64>();
+    fn mark_all<M: Marker>(&mut self, marker: M, m: &[f32; CHUNK_LEN_MAX], key: u32) -> usize {
+        let (sixty_fours, _) = m.as_chunks::<64>();
         let words = self.chunk_len.div_ceil(64);
         for (marks, values) in self.marks.iter_mut().zip(sixty_fours).take(words) {
             *marks = marker.mark(values, key);
@@ -172,13 +159,13 @@ impl TopK {
 
     /// Lists the marked in index order; their largest key.
     #[inline(always)]
-    fn collect(&mut self) -> u32 {
+    fn collect(&mut self, m: &[f32; CHUNK_LEN_MAX]) -> u32 {
         let (mut n, mut largest) = (0, 0);
         for (word, &marks) in self.marks[..self.chunk_len.div_ceil(64)].iter().enumerate() {
             let mut marks = marks;
             while marks != 0 {
                 let index = (word * 64 + marks.trailing_zeros() as usize) % CHUNK_LEN_MAX;
-                let key = key_of(self.m[index]);
+                let key = key_of(m[index]);
                 self.keys[n % CHUNK_LEN_MAX] = key;
                 self.indices[n % CHUNK_LEN_MAX] = index as u16;
                 largest = largest.max(key);

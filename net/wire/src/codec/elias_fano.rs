@@ -51,10 +51,7 @@ impl EliasFano {
         let mask = (1u64 << self.low_bits) - 1;
         let (mut word, mut filled) = (0u64, 0);
         let mut out = out.chunks_mut(4);
-        let mut put = |word: u64| {
-            let four = out.next().unwrap_or_default();
-            four.copy_from_slice(&word.to_le_bytes()[..four.len()]);
-        };
+        let mut put = |word: u64| put_word::<4>(word, out.next().unwrap_or_default());
         for &index in indices {
             word |= (u64::from(index) & mask) << filled;
             filled += self.low_bits;
@@ -72,10 +69,7 @@ impl EliasFano {
     fn encode_high(self, indices: &[u16], out: &mut [u8]) {
         let (mut word, mut at) = (0u64, 0);
         let mut out = out.chunks_mut(8);
-        let mut put = |word: u64| {
-            let eight = out.next().unwrap_or_default();
-            eight.copy_from_slice(&word.to_le_bytes()[..eight.len()]);
-        };
+        let mut put = |word: u64| put_word::<8>(word, out.next().unwrap_or_default());
         for (p, &index) in indices.iter().enumerate() {
             let bit = usize::from(index >> self.low_bits) + p;
             while bit / 64 > at {
@@ -123,7 +117,7 @@ impl EliasFano {
         let mut words = bytes.chunks(4);
         for index in indices {
             if filled < self.low_bits {
-                word |= word_of(words.next().unwrap_or_default()) << filled;
+                word |= word_of::<4>(words.next().unwrap_or_default()) << filled;
                 filled += 32;
             }
             *index = (word & mask) as u16;
@@ -138,7 +132,7 @@ impl EliasFano {
     fn decode_high(self, bytes: &[u8], indices: &mut [u16]) -> Option<usize> {
         let mut p = 0;
         for (at, eight) in bytes.chunks(8).enumerate() {
-            let mut word = word_of(eight);
+            let mut word = word_of::<8>(eight);
             let used = self.high_bits - at * 64;
             if used < 64 && word >> used != 0 {
                 return None;
@@ -160,11 +154,26 @@ fn padding(chunk: usize) -> SectionFault {
     SectionFault::Padding { chunk, part: "indices" }
 }
 
-/// Up to eight bytes as a little-endian word.
-fn word_of(bytes: &[u8]) -> u64 {
+/// Up to `N` bytes, almost always `N`, as a little-endian word.
+fn word_of<const N: usize>(bytes: &[u8]) -> u64 {
     let mut eight = [0; 8];
-    eight[..bytes.len()].copy_from_slice(bytes);
+    if bytes.len() == N {
+        // A length known to the compiler is a load, any other a call.
+        eight[..N].copy_from_slice(&bytes[..N]);
+    } else {
+        eight[..bytes.len()].copy_from_slice(bytes);
+    }
     u64::from_le_bytes(eight)
+}
+
+/// The low bytes of `word` over up to `N`, almost always `N`, bytes.
+fn put_word<const N: usize>(word: u64, out: &mut [u8]) {
+    let eight = word.to_le_bytes();
+    if out.len() == N {
+        out[..N].copy_from_slice(&eight[..N]);
+    } else {
+        out.copy_from_slice(&eight[..out.len()]);
+    }
 }
 
 #[cfg(test)]

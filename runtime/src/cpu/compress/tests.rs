@@ -43,11 +43,10 @@ fn sorted_reference(grid: TileGrid, k: usize, beta: f32, inputs: [&[f32]; 3]) ->
     (m, indices, values)
 }
 
-fn run(
-    grid: TileGrid,
-    k: usize,
-    select: impl FnOnce(ViewMut<'_, f32>, ViewMut<'_, u16>, ViewMut<'_, f32>) -> Result<(), NonFinite>,
-) -> Result<Selected, NonFinite> {
+fn run<F>(grid: TileGrid, k: usize, select: F) -> Result<Selected, NonFinite>
+where
+    F: FnOnce(ViewMut<'_, f32>, ViewMut<'_, u16>, ViewMut<'_, f32>) -> Result<(), NonFinite>,
+{
     let kept = grid.chunks() * k;
     let (mut m, mut indices, mut values) = (vec![9.0; grid.len()], vec![9; kept], vec![9.0; kept]);
     select((&mut m[..]).into(), (&mut indices[..]).into(), (&mut values[..]).into())?;
