@@ -126,7 +126,8 @@ pub enum ChainError {
         path: PathBuf,
     },
     /// Other processes keep it locked.
-    #[error("{} stays locked by another process: end that process, then try again", .path.display())]
+    #[error("{} stays locked by another process: end that process, then try again",
+        .path.display())]
     Locked {
         /// The file.
         path: PathBuf,

@@ -1,8 +1,8 @@
 //! The chain as nodes see it: one clock, one list of peers, small public notes, votes.
 //!
-//! [`Chain`] is the trait; [`DevChain`] is a chain in one SQLite file, for which nothing needs to be
-//! installed. Calls block: a node makes a handful per window. A client of a remote chain keeps its
-//! async runtime to itself.
+//! [`Chain`] is the trait; [`DevChain`] is a chain in one SQLite file, for which nothing needs to
+//! be installed. Calls block: a node makes a handful per window. A client of a remote chain keeps
+//! its async runtime to itself.
 
 mod clock;
 mod devchain;

@@ -45,7 +45,8 @@ pub enum BucketError {
         end: u64,
     },
     /// The deadline passed.
-    #[error("{place} did not answer within {} s: try again, or another source", .after.as_secs_f64())]
+    #[error("{place} did not answer within {} s: try again, or another source",
+        .after.as_secs_f64())]
     TimedOut {
         /// The bucket.
         place: Place,

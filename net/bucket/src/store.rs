@@ -1,8 +1,8 @@
 //! The bucket: a thin, bounded, typed shell over an object store.
 //!
-//! A put is all or nothing: a folder's object is written beside its place, flushed to the disk, moved
-//! there and its folder flushed, so that neither a crash nor a power cut leaves half of one under a
-//! key, and a put that returned is there for good.
+//! A put is all or nothing: a folder's object is written beside its place, flushed to the disk,
+//! moved there and its folder flushed, so that neither a crash nor a power cut leaves half of one
+//! under a key, and a put that returned is there for good.
 
 use std::future::Future;
 use std::ops::Range;
@@ -173,7 +173,8 @@ impl Bucket {
         meta.map(|meta| info_of(*key, &meta)).map_err(|source| self.error(source, key))
     }
 
-    /// All objects under `prefix`, in the order of their keys. Names that are not keys are left out.
+    /// All objects under `prefix`, in the order of their keys. Names that are not keys are left
+    /// out.
     ///
     /// # Errors
     /// The storage fails, or holds more objects there than anyone could have put in good faith.

@@ -1,7 +1,7 @@
 //! sr25519 signatures: who wrote a contribution, a manifest, a run description.
 //!
-//! The key is the node's hotkey on the chain (32-byte seed, expanded as Bittensor's wallets do); the
-//! signing context is our own, so that a signature made here can never pass for a transaction.
+//! The key is the node's hotkey on the chain (32-byte seed, expanded as Bittensor's wallets do);
+//! the signing context is our own, so that a signature made here can never pass for a transaction.
 
 use std::fmt;
 

@@ -1,7 +1,8 @@
 //! How a run trains: the numbers of the inner optimizer and of SparseLoCo, as typed choices.
 //!
-//! They are part of the run description, so all nodes share them. Numbers are f64 as written and are
-//! rounded once, to f32, where they meet the parameters. Steps are inner steps unless said otherwise.
+//! They are part of the run description, so all nodes share them. Numbers are f64 as written and
+//! are rounded once, to f32, where they meet the parameters. Steps are inner steps unless said
+//! otherwise.
 
 use serde::{Deserialize, Serialize};
 
@@ -79,7 +80,8 @@ pub enum Schedule {
     },
 }
 
-/// A stretch of inner steps in which the learning rate does not move; the rest comes that much later.
+/// A stretch of inner steps in which the learning rate does not move; the rest comes that much
+/// later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Flat {

@@ -20,7 +20,12 @@ macro_rules! rejections {
         #[serde(tag = "code")]
         #[expect(missing_docs, reason = "each variant's sentence says what its fields are")]
         pub enum Rejection {
-            $($(#[doc = $doc])* #[error($text)] #[serde(rename = $code)] $name { $($field: $type),* },)*
+            $(
+                $(#[doc = $doc])*
+                #[error($text)]
+                #[serde(rename = $code)]
+                $name { $($field: $type),* },
+            )*
         }
 
         impl Rejection {

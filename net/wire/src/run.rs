@@ -1,8 +1,9 @@
 //! The run description: everything that all nodes of one run share, signed by the run's owner.
 //!
-//! It is JSON. Its canonical bytes (no white space, keys in the order of the fields here, numbers in
-//! their shortest form) hash to the run id, so a file may be laid out as a person likes and still
-//! names the same run. Unknown keys are refused by name: two nodes never read one file differently.
+//! It is JSON. Its canonical bytes (no white space, keys in the order of the fields here, numbers
+//! in their shortest form) hash to the run id, so a file may be laid out as a person likes and
+//! still names the same run. Unknown keys are refused by name: two nodes never read one file
+//! differently.
 
 use serde::{Deserialize, Serialize};
 

@@ -18,8 +18,8 @@ pub enum Role {
     Validator,
 }
 
-/// Where the time of a window went, in seconds. Phases that overlap others count in full, so the sum
-/// may exceed the window.
+/// Where the time of a window went, in seconds. Phases that overlap others count in full, so the
+/// sum may exceed the window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Phases {

@@ -374,7 +374,8 @@ proptest! {
     #[test]
     fn what_is_encoded_is_decoded(
         extents in proptest::collection::vec((1_usize..200, 0_usize..100), 1..5),
-        k in 1_usize..100, codec in codecs(), draws: [u32; 7], seed: [u8; 32], window: u64, uid: u16,
+        k in 1_usize..100, codec in codecs(), draws: [u32; 7], seed: [u8; 32], window: u64,
+        uid: u16,
     ) {
         let shape_of = |(rows, cols)| match cols {
             0 => Shape::Vector(rows),
@@ -388,8 +389,8 @@ proptest! {
             step += 1;
             (draws[step as usize % 7] ^ step).wrapping_mul(2_654_435_761)
         });
-        let (window, uid, k) = (Window(window), Uid(uid), k as u32);
-        let claims = Claims { window, uid, layout: layout.hash(), k, index_codec: codec, ..claims() };
+        let (window, uid, index_codec, k) = (Window(window), Uid(uid), codec, k as u32);
+        let claims = Claims { window, uid, layout: layout.hash(), k, index_codec, ..claims() };
         let key = Keypair::from_seed(seed);
         let object = encode(&claims, &tensors, &key);
         prop_assert_eq!(&object, &encode(&claims, &tensors, &key));

@@ -1,5 +1,5 @@
-//! The body: one section per tensor, each decodable by itself, once the whole is known to be the one
-//! that was signed.
+//! The body: one section per tensor, each decodable by itself, once the whole is known to be the
+//! one that was signed.
 
 use rayon::prelude::*;
 
