@@ -15,16 +15,6 @@ pub enum ModelError {
         /// Ranks asked for.
         world: usize,
     },
-    /// Numbers that are no model.
-    #[error("model.{key} = {value} {why}")]
-    Shape {
-        /// Key of the model.
-        key: &'static str,
-        /// Its value.
-        value: String,
-        /// What it must be instead.
-        why: &'static str,
-    },
     /// A layout that cannot be.
     #[error(transparent)]
     Layout(#[from] wire::LayoutError),

@@ -6,10 +6,11 @@
 use runtime::ops::NonFinite;
 use runtime::ops::compress::{Feedback, clear, select_top_k, subtract_sent};
 use runtime::{Device, View, ViewMut};
-use wire::{Layout, SparseShape, SparseTensor};
+use wire::{Layout, Quantiser, SparseShape, SparseTensor};
 
+use super::SparseLocoError;
 use super::grid_of;
-use super::{Quantiser, SparseLocoError};
+use super::quantise::fit;
 
 /// Compresses a model's pseudo-gradients, window after window, in the same memory.
 #[derive(Debug)]
@@ -131,7 +132,7 @@ impl TensorWork<'_> {
         let (grid, k) = (grid_of(shape), shape.k());
         let (kept, kept_values) = ((&mut indices[..]).into(), (&mut *values).into());
         select_top_k(device, grid, k, feedback, m_out.reborrow(), kept, kept_values)?;
-        let fit = quantiser.fit(values);
+        let fit = fit(quantiser, values);
         let codebook = fit.codebook();
         if codebook.iter().any(|entry| !entry.is_finite()) {
             return Err(NonFinite { offset: 0 });

@@ -12,7 +12,7 @@ mod quantise;
 pub use compress::Compressor;
 pub use error::SparseLocoError;
 pub use outer::{OuterReport, OuterStep, SkippedTensor};
-pub use quantise::{LloydMaxFit, PublishedFit, Quantiser, QuantiserFit, relative_error};
+pub use quantise::{LloydMaxFit, PublishedFit, QuantiserFit, fit, relative_error};
 pub use runtime::ops::aggregate::Aggregation;
 
 /// The chunks of a tensor as operations see them.

@@ -6,7 +6,7 @@
 
 use runtime::ops::aggregate::{Aggregation, SparseView, apply, clip_scales};
 use runtime::{Device, ViewMut};
-use wire::{Layout, SparseShape, SparseTensor, Uid};
+use wire::{Layout, Outer, SparseShape, SparseTensor, Uid};
 
 use super::{SparseLocoError, grid_of};
 
@@ -37,6 +37,16 @@ pub struct SkippedTensor {
     pub tensor: usize,
     /// First value of the step that is not finite, counted from the start of the tensor.
     pub offset: usize,
+}
+
+impl From<&Outer> for OuterStep {
+    fn from(outer: &Outer) -> Self {
+        let rule = match outer.aggregation {
+            wire::Aggregation::Contributors => Aggregation::Contributors,
+            wire::Aggregation::All => Aggregation::All,
+        };
+        Self { alpha: outer.alpha as f32, rule }
+    }
 }
 
 impl OuterStep {

@@ -6,8 +6,7 @@
 //! tiles of fixed size added in order, so the codebook does not depend on the number of threads.
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
-use wire::CODES_PER_BYTE;
+use wire::{CODES_PER_BYTE, Quantiser};
 
 /// Values summed by one thread in one go; the order of every sum follows from it.
 const TILE: usize = 16_384;
@@ -25,24 +24,11 @@ const SAMPLE: usize = 8_192;
 /// Below every magnitude.
 const ALL: f32 = -1.0;
 
-/// How the four values are chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Quantiser {
-    /// As the published run: spec 3.3.
-    Published,
-    /// Symmetric, of least squared error.
-    #[default]
-    LloydMax,
-}
-
-impl Quantiser {
-    /// Fits the four values to all that is kept of one tensor, which is finite.
-    pub fn fit(self, values: &[f32]) -> QuantiserFit {
-        match self {
-            Quantiser::Published => QuantiserFit::Published(PublishedFit::new(values)),
-            Quantiser::LloydMax => QuantiserFit::LloydMax(LloydMaxFit::new(values)),
-        }
+/// Fits the four values to all that is kept of one tensor, which is finite.
+pub fn fit(quantiser: Quantiser, values: &[f32]) -> QuantiserFit {
+    match quantiser {
+        Quantiser::Published => QuantiserFit::Published(PublishedFit::new(values)),
+        Quantiser::LloydMax => QuantiserFit::LloydMax(LloydMaxFit::new(values)),
     }
 }
 
@@ -321,7 +307,7 @@ mod tests {
     #[test]
     fn two_magnitudes_are_met_exactly() {
         let values = [-3.0, -1.0, 1.0, 3.0, 3.0, 1.0, -1.0];
-        let fit = Quantiser::LloydMax.fit(&values);
+        let fit = fit(Quantiser::LloydMax, &values);
         assert_eq!(fit.codebook(), [-3.0, -1.0, 1.0, 3.0]);
         assert_eq!(values.map(|value| fit.code(value)), [0, 1, 2, 3, 3, 2, 1]);
         assert_eq!(relative_error(&fit, &values), 0.0);
@@ -331,7 +317,7 @@ mod tests {
     fn values_that_are_all_alike_or_all_zero_have_a_finite_codebook() {
         for values in [[0.0; 9], [0.1; 9], [-0.1; 9]] {
             for quantiser in [Quantiser::Published, Quantiser::LloydMax] {
-                let fit = quantiser.fit(&values);
+                let fit = fit(quantiser, &values);
                 assert!(fit.codebook().iter().all(|entry| entry.is_finite()));
                 let entry = fit.codebook()[usize::from(fit.code(values[0]))];
                 assert!((entry - values[0]).abs() <= 1e-7);
@@ -352,15 +338,15 @@ mod tests {
             ("log-normal scale", top_64(40, heavy)),
         ];
         for (name, values) in &inputs {
-            let error = |quantiser: Quantiser| relative_error(&quantiser.fit(values), values);
+            let error = |quantiser: Quantiser| relative_error(&fit(quantiser, values), values);
             let (published, lloyd) = (error(Quantiser::Published), error(Quantiser::LloydMax));
             println!("top 64 of 4,096, {name}: published {published:.4}, Lloyd-Max {lloyd:.4}");
             assert!(lloyd < published, "{name}");
         }
         let gaussian = &inputs[0].1;
-        let published = relative_error(&Quantiser::Published.fit(gaussian), gaussian);
+        let published = relative_error(&fit(Quantiser::Published, gaussian), gaussian);
         assert!((published - 0.11).abs() < 0.01, "{published} is not the known 11 %");
-        let lloyd = relative_error(&Quantiser::LloydMax.fit(gaussian), gaussian);
+        let lloyd = relative_error(&fit(Quantiser::LloydMax, gaussian), gaussian);
         assert!(lloyd < 0.07, "{lloyd}");
     }
 
@@ -370,7 +356,7 @@ mod tests {
         for quantiser in [Quantiser::Published, Quantiser::LloydMax] {
             let fits = [1, 2, 3].map(|threads| {
                 let device = runtime::Device::cpu(threads).unwrap();
-                device.install(|| quantiser.fit(&values))
+                device.install(|| fit(quantiser, &values))
             });
             assert!(fits.iter().all(|fit| *fit == fits[0]));
         }

@@ -66,6 +66,11 @@ impl Shard {
         Ok(&self.tokens.values()[start..start + SAMPLE_TOKENS])
     }
 
+    /// Ids of all samples, `[samples]`.
+    pub fn ids(&self) -> &[u64] {
+        &self.ids.values()[..self.samples as usize]
+    }
+
     /// Recorded id of one sample.
     ///
     /// # Errors

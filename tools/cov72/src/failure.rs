@@ -1,9 +1,14 @@
 //! How a command fails: one sentence for people, one exit code for programs.
 
-use std::fmt;
+use std::path::Path;
+use std::{fmt, io};
 
-use model::TokenizerError;
+use bucket::BucketError;
+use chain::ChainError;
+use model::sparseloco::SparseLocoError;
+use model::{ModelError, TokenizerError};
 use runtime::dataset::DatasetError;
+use wire::RunError;
 
 /// A sentence and the exit code that goes with it.
 #[derive(Debug)]
@@ -23,6 +28,31 @@ impl Failure {
     /// Exit code 3: something that has to be there first is not.
     pub(crate) fn precondition(message: impl fmt::Display) -> Self {
         Self { exit: 3, message: message.to_string() }
+    }
+
+    /// Exit code 1: this program or this machine failed.
+    pub(crate) fn ours(message: impl fmt::Display) -> Self {
+        Self { exit: 1, message: message.to_string() }
+    }
+
+    /// Exit code 4: the chain or a bucket refused.
+    pub(crate) fn refused(message: impl fmt::Display) -> Self {
+        Self { exit: 4, message: message.to_string() }
+    }
+
+    /// Exit code 130: stopped from the keyboard.
+    pub(crate) fn interrupted(message: impl fmt::Display) -> Self {
+        Self { exit: 130, message: message.to_string() }
+    }
+
+    /// A file or folder of ours that could not be used.
+    pub(crate) fn io(action: &str, path: &Path, error: &io::Error) -> Self {
+        let remedy = match error.kind() {
+            io::ErrorKind::StorageFull => "; free some space, then go on with --resume",
+            io::ErrorKind::PermissionDenied => "; choose another --dir or mend its permissions",
+            _ => "",
+        };
+        Self::ours(format!("cannot {action} {}: {error}{remedy}", path.display()))
     }
 
     /// Exit code 5: files on this machine are damaged.
@@ -56,6 +86,49 @@ impl From<DatasetError> for Failure {
             | DatasetError::IdMismatch { .. }
             | DatasetError::Description { .. }
             | DatasetError::Disagrees { .. } => Self::damaged(error),
+        }
+    }
+}
+
+impl From<ModelError> for Failure {
+    fn from(error: ModelError) -> Self {
+        match error {
+            ModelError::Indivisible { .. } | ModelError::Layout(_) => Self::usage(error),
+            ModelError::Samples { .. } | ModelError::OtherModel { .. } => Self::damaged(error),
+            ModelError::Runtime(_) | ModelError::NotFinite { .. } | ModelError::Io { .. } => {
+                Self::ours(error)
+            }
+        }
+    }
+}
+
+impl From<SparseLocoError> for Failure {
+    fn from(error: SparseLocoError) -> Self {
+        Self::ours(error)
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        Self::usage(error)
+    }
+}
+
+impl From<BucketError> for Failure {
+    fn from(error: BucketError) -> Self {
+        match error {
+            BucketError::DiskFull { .. } | BucketError::Runtime { .. } => Self::ours(error),
+            _ => Self::refused(error),
+        }
+    }
+}
+
+impl From<ChainError> for Failure {
+    fn from(error: ChainError) -> Self {
+        match error {
+            ChainError::Damaged { .. } | ChainError::NotAChain { .. } => Self::damaged(error),
+            ChainError::DiskFull { .. } => Self::ours(error),
+            _ => Self::refused(error),
         }
     }
 }

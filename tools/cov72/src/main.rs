@@ -4,9 +4,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod config;
 mod data;
 mod failure;
 mod stdout;
+mod train;
 
 /// Train large language models together, over the open internet, among strangers.
 #[derive(Debug, Parser)]
@@ -18,11 +20,13 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Train(train::TrainArgs),
     Data(data::DataArgs),
 }
 
 fn main() -> ExitCode {
     let done = match Args::parse().command {
+        Command::Train(args) => train::run(&args),
         Command::Data(args) => data::run(args),
     };
     match done {

@@ -4,7 +4,9 @@ use runtime::{Device, View};
 use wire::{Layout, Shape, SparseShape, SparseTensor, Uid};
 
 use super::*;
-use crate::sparseloco::{Compressor, Quantiser};
+use wire::Quantiser;
+
+use crate::sparseloco::Compressor;
 
 fn layout() -> Layout {
     let tensors = [("matrix", Shape::Matrix(64, 128)), ("norm", Shape::Vector(64))];

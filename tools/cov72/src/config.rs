@@ -1,0 +1,170 @@
+//! The configuration of a node: a preset, over it a TOML file, over it the command line.
+//!
+//! The file is walked against the preset's own table, so that an unknown key or a value of the wrong
+//! kind is named with its line and, where one is near, the key that was meant.
+
+mod file;
+
+use std::path::{Path, PathBuf};
+
+use model::Preset;
+use serde::{Deserialize, Serialize};
+use wire::{Inner, ModelSpec, Outer};
+
+use crate::failure::Failure;
+
+/// Every number that a run is made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// What the run is called; also the folder under `runs/` where none is given.
+    pub(crate) name: String,
+    /// The preset that was started from.
+    pub(crate) preset: String,
+    /// Decides the initial parameters.
+    pub(crate) seed: u64,
+    /// Windows to train, counted from the start of the run.
+    pub(crate) windows: u64,
+    /// The model.
+    pub(crate) model: ModelSpec,
+    /// The inner loop.
+    pub(crate) inner: Inner,
+    /// SparseLoCo and the outer step.
+    pub(crate) outer: Outer,
+    /// This node's own affairs, which change no bit of the result within one `tp`.
+    pub(crate) node: Node,
+}
+
+/// What concerns one node only.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Node {
+    /// Run folder; empty for `runs/<name>`.
+    pub(crate) dir: PathBuf,
+    /// Folder of shards; empty for the built-in synthetic corpus.
+    pub(crate) data: PathBuf,
+    /// Where to compute: `cpu`.
+    pub(crate) device: String,
+    /// Host threads; 0 for one per core.
+    pub(crate) threads: usize,
+    /// Tensor-parallel ranks.
+    pub(crate) tp: usize,
+    /// Samples in one micro-batch.
+    pub(crate) micro_batch_samples: usize,
+}
+
+impl Config {
+    /// The configuration that `preset` stands for.
+    pub(crate) fn from_preset(preset: &Preset) -> Self {
+        Self {
+            name: preset.name.to_string(),
+            preset: preset.name.to_string(),
+            seed: 0,
+            windows: preset.windows,
+            model: preset.model.clone(),
+            inner: preset.inner.clone(),
+            outer: preset.outer.clone(),
+            node: Node {
+                dir: PathBuf::new(),
+                data: PathBuf::new(),
+                device: "cpu".to_string(),
+                threads: 0,
+                tp: 1,
+                micro_batch_samples: 1,
+            },
+        }
+    }
+
+    /// The preset called `name`, or a refusal that lists those there are.
+    pub(crate) fn named(name: &str) -> Result<Self, Failure> {
+        let found = model::preset(name).ok_or_else(|| {
+            let names: Vec<_> = model::preset_names().collect();
+            Failure::usage(format!("no preset is called {name:?}; there are {}", names.join(", ")))
+        })?;
+        Ok(Self::from_preset(&found))
+    }
+
+    /// This configuration with what the TOML file at `path` says in its place.
+    pub(crate) fn overlaid(self, path: &Path) -> Result<Self, Failure> {
+        let text = read(path)?;
+        file::overlay(self, &text).map_err(|found| {
+            Failure::usage(format!("{}:{}: {}", path.display(), found.line, found.what))
+        })
+    }
+
+    /// The preset that the file at `path` names, if it names one.
+    pub(crate) fn preset_in(path: &Path) -> Result<Option<String>, Failure> {
+        let text = read(path)?;
+        // A file that does not parse is refused, with its line, when it is overlaid.
+        let table: toml::Table = text.parse().unwrap_or_default();
+        Ok(table.get("preset").and_then(|name| name.as_str()).map(str::to_string))
+    }
+
+    /// Reads a complete configuration, as [`Config::to_toml`] wrote it.
+    pub(crate) fn complete(path: &Path) -> Result<Self, Failure> {
+        toml::from_str(&read(path)?).map_err(|error| {
+            Failure::damaged(format!("{} does not read: {}", path.display(), error.message()))
+        })
+    }
+
+    /// All of it as TOML.
+    pub(crate) fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a configuration is plain data")
+    }
+
+    /// Sequences in one micro-batch.
+    pub(crate) fn micro_batch_sequences(&self) -> usize {
+        self.node.micro_batch_samples * wire::protocol::SAMPLE_TOKENS / self.model.seq_len
+    }
+
+    /// Host threads to use.
+    pub(crate) fn threads(&self) -> usize {
+        match self.node.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            asked => asked,
+        }
+    }
+
+    /// The run folder.
+    pub(crate) fn dir(&self) -> PathBuf {
+        if self.node.dir.as_os_str().is_empty() {
+            Path::new("runs").join(&self.name)
+        } else {
+            self.node.dir.clone()
+        }
+    }
+
+    /// Refuses numbers that no run can have, naming the key.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let refuse = |key: &str, value: usize, rule: &str| {
+            Err(Failure::usage(format!("{key} = {value}, but it must be {rule}")))
+        };
+        let (seq_len, batch) = (self.model.seq_len, self.inner.batch_samples as usize);
+        if seq_len == 0 || !wire::protocol::SAMPLE_TOKENS.is_multiple_of(seq_len) {
+            return refuse("model.seq_len", seq_len, "a divisor of the 2,048 tokens of a sample");
+        }
+        let micro = self.node.micro_batch_samples;
+        if micro == 0 || !batch.is_multiple_of(micro) {
+            let rule = "a divisor of inner.batch_samples";
+            return refuse("node.micro_batch_samples", micro, rule);
+        }
+        if self.windows == 0 {
+            return refuse("windows", 0, "at least 1");
+        }
+        if self.node.tp == 0 {
+            return refuse("node.tp", 0, "at least 1");
+        }
+        if self.node.device != "cpu" {
+            let device = &self.node.device;
+            return Err(Failure::usage(format!(
+                "node.device = {device:?}, but this build computes on \"cpu\" only"
+            )));
+        }
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path)
+        .map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))
+}

@@ -1,0 +1,118 @@
+//! What can be typed after `cov72 train`, and the configuration that it amounts to.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::folder;
+use crate::config::Config;
+use crate::failure::Failure;
+
+const EXAMPLES: &str = "\
+Examples:
+  cov72 train                                a small model on built-in data, a minute or so
+  cov72 train --resume --windows 40          the same run, twenty windows more
+  cov72 train --preset m12 --data shards/    another model, on shards made by `cov72 data prepare`
+  cov72 train --config run.toml --json       all numbers from a file, one JSON object on stdout";
+
+/// Train a model with SparseLoCo through real windows: inner steps, compress, put, gather, outer step.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct TrainArgs {
+    /// Model and training numbers to start from: nano, m1, m12, s15, 150m, 512m, 1b, 8b or 72b
+    /// [default: nano]
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+    /// TOML file over the preset; flags go over the file
+    #[arg(long, value_name = "FILE.toml")]
+    config: Option<PathBuf>,
+    /// Windows (outer steps) to have trained in the end, counted from the start of the run
+    #[arg(long, value_name = "N")]
+    windows: Option<u64>,
+    /// Inner steps in one window
+    #[arg(long, value_name = "H")]
+    inner_steps: Option<u64>,
+    /// Decides the initial parameters
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// Run folder: checkpoints, bucket, chain, records, picture [default: runs/<name>]
+    #[arg(long, value_name = "RUN")]
+    dir: Option<PathBuf>,
+    /// Folder of shards made by `cov72 data prepare` [default: a synthetic corpus of known entropy]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Where to compute [default: cpu]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+    /// Host threads [default: one per core]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Tensor-parallel ranks
+    #[arg(long, value_name = "N")]
+    tp: Option<usize>,
+    /// Go on with the run in the run folder
+    #[arg(long)]
+    pub(super) resume: bool,
+    /// Print one JSON object on stdout at the end, and nothing else there
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Say more: memory planned and used, phases of the windows
+    #[arg(long, short)]
+    pub(super) verbose: bool,
+}
+
+impl TrainArgs {
+    /// The configuration: preset, or on `--resume` what the run was started with; over it the file;
+    /// over it the flags.
+    pub(super) fn resolve(&self) -> Result<Config, Failure> {
+        let mut config = match self.resume {
+            true => Config::complete(&folder::config_path(&self.resumed_dir()?))?,
+            false => Config::named(&self.preset_name()?)?,
+        };
+        if let Some(path) = &self.config {
+            config = config.overlaid(path)?;
+        }
+        if let Some(preset) = &self.preset {
+            config.preset.clone_from(preset);
+        }
+        set(&mut config.windows, &self.windows);
+        set(&mut config.inner.steps, &self.inner_steps);
+        set(&mut config.seed, &self.seed);
+        set(&mut config.node.dir, &self.dir);
+        set(&mut config.node.data, &self.data);
+        set(&mut config.node.device, &self.device);
+        set(&mut config.node.threads, &self.threads);
+        set(&mut config.node.tp, &self.tp);
+        config.check()?;
+        Ok(config)
+    }
+
+    fn preset_name(&self) -> Result<String, Failure> {
+        let in_file = self.config.as_deref().map(Config::preset_in).transpose()?.flatten();
+        Ok(self.preset.clone().or(in_file).unwrap_or_else(|| "nano".to_string()))
+    }
+
+    /// The folder to resume, which flags and file may name without all the rest.
+    fn resumed_dir(&self) -> Result<PathBuf, Failure> {
+        let mut named = Config::named(&self.preset_name()?)?;
+        if let Some(path) = &self.config {
+            named = named.overlaid(path)?;
+        }
+        set(&mut named.node.dir, &self.dir);
+        let dir = named.dir();
+        if folder::config_path(&dir).exists() {
+            return Ok(dir);
+        }
+        let dir = dir.display();
+        Err(Failure::precondition(format!(
+            "there is nothing to resume in {dir}; leave out --resume to start a run there, or name \
+             its folder with --dir"
+        )))
+    }
+}
+
+fn set<T: Clone>(value: &mut T, given: &Option<T>) {
+    if let Some(given) = given {
+        value.clone_from(given);
+    }
+}

@@ -1,0 +1,87 @@
+//! Which run this is: the run description made from a configuration, and whether two agree.
+
+use serde_json::Value;
+use wire::{
+    BlockNumber, Dataset, Digest, Hotkey, RunDescription, Shard, StateRoot, Windows, protocol,
+};
+
+use crate::config::Config;
+
+/// On one machine nobody waits for blocks: each window is one, made on demand.
+const LOCAL_WINDOWS: Windows = Windows { first_block: BlockNumber(0), blocks_per_window: 1 };
+
+/// The description of a run on this machine.
+pub(super) fn describe(
+    config: &Config,
+    dataset: &runtime::dataset::Dataset,
+    owner: Hotkey,
+    genesis_root: StateRoot,
+) -> RunDescription {
+    let shards = dataset
+        .shards()
+        .map(|(_, shard)| Shard {
+            samples: shard.samples(),
+            sample_ids: Digest(*blake3::hash(bytemuck::cast_slice(shard.ids())).as_bytes()),
+        })
+        .collect();
+    RunDescription {
+        version: protocol::RUN_VERSION,
+        name: config.name.clone(),
+        owner,
+        seed: config.seed,
+        model: config.model.clone(),
+        windows: LOCAL_WINDOWS,
+        inner: config.inner.clone(),
+        outer: config.outer.clone(),
+        dataset: Dataset { shards },
+        genesis_root,
+    }
+}
+
+/// A key in which two descriptions differ, with the value of each.
+#[derive(Debug, PartialEq)]
+pub(super) struct Difference {
+    pub(super) key: String,
+    pub(super) left: String,
+    pub(super) right: String,
+}
+
+/// The first key in which two descriptions differ.
+pub(super) fn difference(left: &RunDescription, right: &RunDescription) -> Option<Difference> {
+    let json = |run| serde_json::to_value(run).expect("a description is plain data");
+    differ(&json(left), &json(right), "")
+}
+
+fn differ(left: &Value, right: &Value, path: &str) -> Option<Difference> {
+    let (Value::Object(left_keys), Value::Object(right_keys)) = (left, right) else {
+        let values = || (path.to_string(), left.to_string(), right.to_string());
+        return (left != right).then(|| {
+            let (key, left, right) = values();
+            Difference { key, left, right }
+        });
+    };
+    let keys =
+        left_keys.keys().chain(right_keys.keys().filter(|key| !left_keys.contains_key(*key)));
+    keys.into_iter().find_map(|key| {
+        let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        differ(&left[key.as_str()], &right[key.as_str()], &full)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_first_differing_key_is_named_with_both_values() {
+        let (left, right) = (json!({"a": 1, "b": {"c": 2}}), json!({"a": 1, "b": {"c": 3}}));
+        let found = differ(&left, &right, "").unwrap();
+        assert_eq!(
+            (found.key.as_str(), found.left.as_str(), found.right.as_str()),
+            ("b.c", "2", "3")
+        );
+        assert_eq!(differ(&left, &left, ""), None);
+        assert_eq!(differ(&json!({}), &json!({"x": 1}), "").unwrap().key, "x");
+    }
+}

@@ -1,0 +1,124 @@
+//! Live progress on stderr: a bar where it is a terminal, plain lines where it is not.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use model::StepReport;
+
+/// A plain line at least this often while a window trains.
+const PLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// What the person at the terminal sees of a run.
+pub(super) struct Screen {
+    bar: Option<ProgressBar>,
+    windows: u64,
+    window: u64,
+    steps: u64,
+    tokens_per_step: u64,
+    since: Instant,
+    spoke: Instant,
+}
+
+impl Screen {
+    /// A screen for a run of `windows` windows with `steps` inner steps each.
+    pub(super) fn new(windows: u64, steps: u64, tokens_per_step: u64) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr());
+            let style = "{prefix} {bar:24} {pos:>3}/{len} {msg}";
+            bar.set_style(ProgressStyle::with_template(style).expect("a sound template"));
+            bar
+        });
+        let now = Instant::now();
+        Self { bar, windows, window: 0, steps, tokens_per_step, since: now, spoke: now }
+    }
+
+    /// Says something that stays.
+    pub(super) fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{text}")),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    /// A window begins.
+    pub(super) fn window(&mut self, window: u64) {
+        self.window = window;
+        self.since = Instant::now();
+        self.spoke = self.since;
+        if let Some(bar) = &self.bar {
+            bar.set_prefix(format!("window {:>3}/{}", window + 1, self.windows));
+            bar.set_position(0);
+        }
+    }
+
+    /// An inner step is done.
+    pub(super) fn step(&mut self, report: &StepReport) {
+        let done = u64::from(report.step) + 1;
+        let tokens = (done * self.tokens_per_step) as f64;
+        let rate = tokens / self.since.elapsed().as_secs_f64().max(1e-9);
+        let text = format!("loss {:.3}  {} tokens/s", report.loss, human(rate));
+        match &self.bar {
+            Some(bar) => {
+                bar.set_message(text);
+                bar.set_position(done);
+            }
+            None if self.spoke.elapsed() >= PLAIN_EVERY && done < self.steps => {
+                self.spoke = Instant::now();
+                let (window, windows) = (self.window + 1, self.windows);
+                eprintln!("window {window}/{windows}  step {done}/{}  {text}", self.steps);
+            }
+            None => {}
+        }
+    }
+
+    /// What is being done between the inner steps, such as `putting 20.4 kB`.
+    pub(super) fn phase(&self, text: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(text.to_string());
+        }
+    }
+
+    /// The run is over, or stopped.
+    pub(super) fn close(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// A number with three digits and a decimal unit: `21.3 k`.
+pub(crate) fn human(number: f64) -> String {
+    let units = [("", 1.0), (" k", 1e3), (" M", 1e6), (" G", 1e9), (" T", 1e12)];
+    let (unit, size) =
+        units.into_iter().rev().find(|(_, size)| number >= *size).unwrap_or(units[0]);
+    let value = number / size;
+    let digits = if unit.is_empty() || value >= 100.0 {
+        0
+    } else if value >= 10.0 {
+        1
+    } else {
+        2
+    };
+    format!("{value:.digits$}{unit}")
+}
+
+/// Bytes with a decimal unit: `20.4 kB`.
+pub(crate) fn human_bytes(bytes: u64) -> String {
+    let text = human(bytes as f64);
+    if text.contains(' ') { text + "B" } else { text + " B" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_get_three_digits_and_a_unit() {
+        assert_eq!(human(21_345.0), "21.3 k");
+        assert_eq!(human(999.0), "999");
+        assert_eq!(human_bytes(20_432), "20.4 kB");
+        assert_eq!(human_bytes(12), "12 B");
+        assert_eq!(human_bytes(2_000_000_000), "2.00 GB");
+    }
+}
