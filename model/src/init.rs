@@ -1,6 +1,6 @@
-//! Initial parameters: the same bits from the same seed on every machine, for every node starts from
-//! them and their root is the run's genesis. Hence ChaCha8 with one stream per tensor, and the pure
-//! Rust `libm` instead of the platform's logarithm and cosine.
+//! Initial parameters: the same bits from the same seed on every machine, for every node starts
+//! from them and their root is the run's genesis. Hence ChaCha8 with one stream per tensor, and the
+//! pure Rust `libm` instead of the platform's logarithm and cosine.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};

@@ -28,4 +28,4 @@ pub use schedule::{rate_factor, restart_factor};
 pub use tokenizer::{
     BYTE_TOKENIZER, Eos, JsonTokenizer, TOKENIZER_FILE, Tokenizer, TokenizerError,
 };
-pub use trainer::{BatchSource, StepReport, Stop, Trainer};
+pub use trainer::{BatchSource, OnStep, StepReport, Stop, Trainer};

@@ -1,7 +1,8 @@
 //! Learning rate of the inner steps, as a function of the number of inner steps taken.
 //!
-//! Two published forms: linear warm-up then half a cosine, optionally held still for a while; and the
-//! anneal phase, linear up then linear down. Evaluated in f64; the optimizer rounds to f32 once.
+//! Two published forms: linear warm-up then half a cosine, optionally held still for a while; and
+//! the anneal phase, linear up then linear down. Evaluated in f64; the optimizer rounds to f32
+//! once.
 
 use std::f64::consts::PI;
 

@@ -1,4 +1,5 @@
-//! The ranks of one node together: inner steps of a window, with whole flat vectors going in and out.
+//! The ranks of one node together: inner steps of a window, with whole flat vectors going in and
+//! out.
 //!
 //! Everything outside sees the whole model in layout order. With one rank that is the rank's own
 //! memory; with more, parts are put together here, so that nothing else knows about ranks.
@@ -19,8 +20,8 @@ pub trait BatchSource: Sync {
     /// Micro-batches of one inner step.
     fn micro_batches(&self) -> usize;
 
-    /// Writes the tokens and targets `[sequences * seq_len]` of one micro-batch of inner step `step`
-    /// of the window; a target of `u32::MAX` does not count.
+    /// Writes the tokens and targets `[sequences * seq_len]` of one micro-batch of inner step
+    /// `step` of the window; a target of `u32::MAX` does not count.
     ///
     /// # Errors
     /// What is wrong with the data set, in one sentence.
@@ -47,6 +48,9 @@ pub struct StepReport {
     /// Learning rate used.
     pub rate: f64,
 }
+
+/// Who hears of each inner step.
+pub type OnStep<'a> = &'a mut (dyn FnMut(StepReport) + Send);
 
 /// How the inner steps of a window ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,7 +169,7 @@ impl Trainer {
         first_step: u64,
         steps: u32,
         stop: &AtomicBool,
-        on_step: &mut (dyn FnMut(StepReport) + Send),
+        on_step: OnStep<'_>,
     ) -> Result<Stop, ModelError> {
         self.on_ranks(on_step, |rank, on_step| {
             for step in 0..steps {
@@ -202,11 +206,11 @@ impl Trainer {
     /// Runs `work` on every rank at once and returns what rank 0 found; only rank 0 reports steps.
     fn on_ranks<R: Send>(
         &mut self,
-        on_step: &mut (dyn FnMut(StepReport) + Send),
-        work: impl Fn(&mut Rank, &mut (dyn FnMut(StepReport) + Send)) -> Result<R, ModelError> + Sync,
+        on_step: OnStep<'_>,
+        work: impl Fn(&mut Rank, OnStep<'_>) -> Result<R, ModelError> + Sync,
     ) -> Result<R, ModelError> {
         let (first, others) = self.ranks.split_first_mut().expect("a trainer has a rank");
-        let install = |rank: &mut Rank, on_step: &mut (dyn FnMut(StepReport) + Send)| {
+        let install = |rank: &mut Rank, on_step: OnStep<'_>| {
             let device = rank.device.clone();
             device.install(|| work(rank, on_step))
         };

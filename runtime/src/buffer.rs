@@ -1,4 +1,5 @@
-//! Device memory: a `Buffer` owns it, a `View` borrows a range of it. Lengths count values, not bytes.
+//! Device memory: a `Buffer` owns it, a `View` borrows a range of it. Lengths count values, not
+//! bytes.
 
 use std::ops::Range;
 

@@ -1,4 +1,5 @@
-//! Devices, their memory, the operations of a LLaMA and its optimizer, collectives, and the dataset.
+//! Devices, their memory, the operations of a LLaMA and its optimizer, collectives, and the
+//! dataset.
 //!
 //! `ops` is the face: one safe function per operation, forward and backward in one file. `cpu` runs
 //! it on host cores. Results never depend on how many threads ran: work is cut in tiles of fixed

@@ -1,9 +1,9 @@
 //! What survives a kill: parameters, residual, both moments and the place in the run, bit for bit.
 //!
 //! A checkpoint is a folder `window-00000012` of four safetensors files and an index with their
-//! hashes. It is written under a temporary name by a thread of its own while the next window trains,
-//! synced, and renamed, so that a folder with that name is whole. The last two are kept; one that
-//! does not match its hashes is passed over for the one before.
+//! hashes. It is written under a temporary name by a thread of its own while the next window
+//! trains, synced, and renamed, so that a folder with that name is whole. The last two are kept;
+//! one that does not match its hashes is passed over for the one before.
 
 mod read;
 mod write;
@@ -114,8 +114,9 @@ impl CheckpointStore {
         Ok(Self { dir: dir.to_path_buf(), layout, writer: None, newest: None })
     }
 
-    /// Starts writing `snapshot` and returns as soon as the writer holds it: whoever wants to change
-    /// one of the vectors then waits until that vector is on disk. Waits for the previous write.
+    /// Starts writing `snapshot` and returns as soon as the writer holds it: whoever wants to
+    /// change one of the vectors then waits until that vector is on disk. Waits for the previous
+    /// write.
     ///
     /// # Errors
     /// The previous write failed.

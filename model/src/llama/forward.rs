@@ -59,7 +59,8 @@ impl Pass<'_> {
         );
     }
 
-    /// Feed-forward of layer `index`: from `ffn_in` to the next layer's `attention_in`, or to the head.
+    /// Feed-forward of layer `index`: from `ffn_in` to the next layer's `attention_in`, or to the
+    /// head.
     fn feed_forward(&self, acts: &mut Activations, index: usize) {
         let Pass { device, extents, table, .. } = self;
         let weights = &table.layers[index];

@@ -2,8 +2,9 @@
 //!
 //! `Published` is the run's 4-bin quantiser: bins 1.5 sigma wide around the mean. What top-k keeps
 //! has two humps and nothing between, so nearly all codes fall into two bins: an error of 11 % on
-//! Gaussian values. `LloydMax` fits `{-hi, -lo, lo, hi}` to the magnitudes: 6.6 %. All sums are over
-//! tiles of fixed size added in order, so the codebook does not depend on the number of threads.
+//! Gaussian values. `LloydMax` fits `{-hi, -lo, lo, hi}` to the magnitudes: 6.6 %. All sums are
+//! over tiles of fixed size added in order, so the codebook does not depend on the number of
+//! threads.
 
 use rayon::prelude::*;
 use wire::{CODES_PER_BYTE, Quantiser};

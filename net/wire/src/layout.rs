@@ -1,9 +1,9 @@
 //! Which tensors a model has, in order, and how each is cut into chunks for top-k.
 //!
-//! A tensor `[R, C]` becomes a grid of tiles `[r, c]`, where `r` and `c` are the largest divisors of
-//! `R` and `C` up to 64; a tile, flattened by row, is one chunk (4,096 values for every matrix of the
-//! large models). A vector `[N]` counts as `[1, N]`, so its chunks are at most 64 long. All nodes of a
-//! run must cut alike: the layout's hash is in every signed header.
+//! A tensor `[R, C]` becomes a grid of tiles `[r, c]`, where `r` and `c` are the largest divisors
+//! of `R` and `C` up to 64; a tile, flattened by row, is one chunk (4,096 values for every matrix
+//! of the large models). A vector `[N]` counts as `[1, N]`, so its chunks are at most 64 long. All
+//! nodes of a run must cut alike: the layout's hash is in every signed header.
 
 use serde::{Deserialize, Serialize};
 
@@ -171,8 +171,8 @@ impl Layout {
         self.tensors.iter().find(|tensor| tensor.name == name)
     }
 
-    /// BLAKE3 over, for each tensor in order: name length (u32), name, rank (u8), extents (u64 each);
-    /// all little-endian. Changing this breaks every payload and manifest.
+    /// BLAKE3 over, for each tensor in order: name length (u32), name, rank (u8), extents (u64
+    /// each); all little-endian. Changing this breaks every payload and manifest.
     pub fn hash(&self) -> Digest {
         let mut hasher = blake3::Hasher::new();
         for tensor in &self.tensors {

@@ -31,7 +31,7 @@ pub struct ModelSpec {
 
 impl ModelSpec {
     /// The first rule that the dimensions break, as `(key, rule)`.
-    pub(crate) fn broken_rule(&self) -> Option<(&'static str, &'static str)> {
+    pub fn broken_rule(&self) -> Option<(&'static str, &'static str)> {
         let counts = [
             ("model.layers", self.layers),
             ("model.d_model", self.d_model),

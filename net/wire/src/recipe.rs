@@ -132,7 +132,7 @@ pub enum Aggregation {
 
 impl Inner {
     /// The first rule that the numbers break, as `(key, rule)`.
-    pub(crate) fn broken_rule(&self) -> Option<(&'static str, &'static str)> {
+    pub fn broken_rule(&self) -> Option<(&'static str, &'static str)> {
         let Optimizer::AdamW { learning_rate, beta1, beta2, eps, weight_decay } = self.optimizer;
         let rules = [
             (self.steps > 0, "inner.steps", "at least 1"),
@@ -170,7 +170,7 @@ impl Schedule {
 
 impl Outer {
     /// The first rule that the numbers break, as `(key, rule)`.
-    pub(crate) fn broken_rule(&self) -> Option<(&'static str, &'static str)> {
+    pub fn broken_rule(&self) -> Option<(&'static str, &'static str)> {
         let rules = [
             (positive(self.alpha), "outer.alpha", "above 0"),
             ((0.0..=1.0).contains(&self.beta), "outer.beta", "in [0, 1]"),

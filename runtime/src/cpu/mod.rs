@@ -1,8 +1,8 @@
 //! The operations on host cores, over plain slices, row-major.
 //!
 //! Work is cut in tiles whose size depends on shapes only; threads decide who computes which tile.
-//! Sums run in a fixed order, and within an operation products that are added are fused everywhere or
-//! nowhere, so the bits do not depend on the number of threads or on the width of the vectors.
+//! Sums run in a fixed order, and within an operation products that are added are fused everywhere
+//! or nowhere, so the bits do not depend on the number of threads or on the width of the vectors.
 
 pub(crate) mod adamw;
 pub(crate) mod aggregate;

@@ -4,7 +4,8 @@
 /// Values in one cache line.
 const LINE: usize = 16;
 
-/// Starts to load `values` into the second-level cache; does nothing where that cannot be asked for.
+/// Starts to load `values` into the second-level cache; does nothing where that cannot be asked
+/// for.
 #[inline(always)]
 pub(crate) fn prefetch(values: &[f32]) {
     #[cfg(target_arch = "x86_64")]

@@ -1,7 +1,7 @@
 //! The configuration of a node: a preset, over it a TOML file, over it the command line.
 //!
-//! The file is walked against the preset's own table, so that an unknown key or a value of the wrong
-//! kind is named with its line and, where one is near, the key that was meant.
+//! The file is walked against the preset's own table, so that an unknown key or a value of the
+//! wrong kind is named with its line and, where one is near, the key that was meant.
 
 mod file;
 
@@ -136,6 +136,10 @@ impl Config {
 
     /// Refuses numbers that no run can have, naming the key.
     pub(crate) fn check(&self) -> Result<(), Failure> {
+        let broken = self.model.broken_rule().or(self.inner.broken_rule());
+        if let Some((key, rule)) = broken.or(self.outer.broken_rule()) {
+            return Err(Failure::usage(format!("{key} must be {rule}")));
+        }
         let refuse = |key: &str, value: usize, rule: &str| {
             Err(Failure::usage(format!("{key} = {value}, but it must be {rule}")))
         };

@@ -8,7 +8,7 @@ use chain::ChainError;
 use model::sparseloco::SparseLocoError;
 use model::{ModelError, TokenizerError};
 use runtime::dataset::DatasetError;
-use wire::RunError;
+use wire::{RunError, Window};
 
 /// A sentence and the exit code that goes with it.
 #[derive(Debug)]
@@ -43,6 +43,11 @@ impl Failure {
     /// Exit code 130: stopped from the keyboard.
     pub(crate) fn interrupted(message: impl fmt::Display) -> Self {
         Self { exit: 130, message: message.to_string() }
+    }
+
+    /// The same failure, naming the window it happened in.
+    pub(crate) fn within(self, window: Window) -> Self {
+        Self { message: format!("window {}: {}", window.0 + 1, self.message), ..self }
     }
 
     /// A file or folder of ours that could not be used.

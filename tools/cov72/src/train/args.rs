@@ -15,7 +15,8 @@ Examples:
   cov72 train --preset m12 --data shards/    another model, on shards made by `cov72 data prepare`
   cov72 train --config run.toml --json       all numbers from a file, one JSON object on stdout";
 
-/// Train a model with SparseLoCo through real windows: inner steps, compress, put, gather, outer step.
+/// Train a model with SparseLoCo through real windows: inner steps, compress, put, gather, outer
+/// step.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct TrainArgs {
@@ -79,7 +80,8 @@ impl TrainArgs {
         set(&mut config.inner.steps, &self.inner_steps);
         set(&mut config.seed, &self.seed);
         set(&mut config.node.dir, &self.dir);
-        set(&mut config.node.data, &self.data);
+        let data = self.data.as_ref().and_then(|data| std::path::absolute(data).ok());
+        set(&mut config.node.data, &data);
         set(&mut config.node.device, &self.device);
         set(&mut config.node.threads, &self.threads);
         set(&mut config.node.tp, &self.tp);

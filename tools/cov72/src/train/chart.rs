@@ -1,5 +1,5 @@
-//! The loss curve as an SVG picture: every inner step, the shared model at the start of each window,
-//! and the entropy of the corpus as the floor.
+//! The loss curve as an SVG picture: every inner step, the shared model at the start of each
+//! window, and the entropy of the corpus as the floor.
 
 use plotters::prelude::*;
 

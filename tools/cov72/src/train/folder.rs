@@ -36,7 +36,7 @@ impl RunFolder {
                 let mut holder = String::new();
                 let _ = lock.read_to_string(&mut holder);
                 return Err(Failure::precondition(format!(
-                    "{} is in use by process {}; stop that one first, or train elsewhere with --dir",
+                    "{} is in use by process {}; stop that one first, or use another --dir",
                     dir.display(),
                     holder.trim().chars().filter(char::is_ascii_digit).collect::<String>()
                 )));

@@ -46,15 +46,19 @@ pub(super) struct Difference {
     pub(super) right: String,
 }
 
-/// The first key in which two descriptions differ.
+/// The first key in which two descriptions differ. The genesis root comes last, for it differs as a
+/// consequence of others.
 pub(super) fn difference(left: &RunDescription, right: &RunDescription) -> Option<Difference> {
     let json = |run| serde_json::to_value(run).expect("a description is plain data");
-    differ(&json(left), &json(right), "")
+    let (left, right) = (json(left), json(right));
+    let mut same_genesis = right.clone();
+    same_genesis["genesis_root"] = left["genesis_root"].clone();
+    differ(&left, &same_genesis, "").or_else(|| differ(&left, &right, ""))
 }
 
 fn differ(left: &Value, right: &Value, path: &str) -> Option<Difference> {
     let (Value::Object(left_keys), Value::Object(right_keys)) = (left, right) else {
-        let values = || (path.to_string(), left.to_string(), right.to_string());
+        let values = || (path.to_string(), capped(left), capped(right));
         return (left != right).then(|| {
             let (key, left, right) = values();
             Difference { key, left, right }
@@ -66,6 +70,12 @@ fn differ(left: &Value, right: &Value, path: &str) -> Option<Difference> {
         let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         differ(&left[key.as_str()], &right[key.as_str()], &full)
     })
+}
+
+/// A value as text that fits a sentence.
+fn capped(value: &Value) -> String {
+    let text = value.to_string();
+    if text.len() <= 80 { text } else { text.chars().take(77).chain("...".chars()).collect() }
 }
 
 #[cfg(test)]

@@ -123,7 +123,8 @@ fn greet(
     folder: &RunFolder,
 ) {
     screen.say(&format!(
-        "{}: {} parameters, {} samples of {} tokens, {} windows of {} inner steps, {} of memory, in {}",
+        "{}: {} parameters, {} samples of {} tokens, {} windows of {} inner steps, {} of memory, \
+         in {}",
         config.name,
         human(plan.params as f64),
         dataset.samples(),

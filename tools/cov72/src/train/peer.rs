@@ -67,9 +67,11 @@ impl Peer {
         initial_params(&config.model, config.seed, values)?;
         let genesis_root = StateTree::of_params(&layout, values).root();
         drop(genesis);
+        if !folder.holds_a_run() {
+            folder.keep_config(config)?;
+        }
         let wanted = identity::describe(config, &dataset, keypair.hotkey(), genesis_root);
         let run = agree_on_run(&folder, wanted, &keypair)?;
-        folder.keep_config(config)?;
 
         let progress = Progress {
             run_id: run.id(),
@@ -105,6 +107,7 @@ impl Peer {
             state,
         };
         peer.resume()?;
+        peer.folder.keep_config(config)?;
         Ok(peer)
     }
 
@@ -132,8 +135,8 @@ impl Peer {
             }
             None if !damaged.is_empty() => {
                 return Err(Failure::damaged(format!(
-                    "no checkpoint under {} is whole; restore one from a backup, or start anew with \
-                     another --dir",
+                    "no checkpoint under {} is whole; restore one from a backup, or start anew \
+                     with another --dir",
                     self.folder.path("checkpoints").display()
                 )));
             }
@@ -151,8 +154,8 @@ impl Peer {
             return Ok(());
         }
         Err(Failure::damaged(format!(
-            "the checkpoint's parameters have root {found}, it claims {claimed}; restore one from a \
-             backup"
+            "the checkpoint's parameters have root {found}, it claims {claimed}; restore one \
+             from a backup"
         )))
     }
 
@@ -194,6 +197,7 @@ impl Peer {
         record.root = self.root();
         record.phases.root_s = clock.elapsed().as_secs_f64();
         self.advance(&mut record)?;
+        self.screen.window_done(&record);
         self.journal.add(&self.folder, record, steps)?;
         Ok(Stop::Done)
     }
@@ -230,7 +234,8 @@ impl Peer {
                 screen.step(&report);
                 steps.add(&report);
             },
-        )?;
+        );
+        let end = end.map_err(|error| Failure::from(error).within(record.window))?;
         if end == Stop::Asked {
             return Ok(None);
         }
@@ -260,7 +265,7 @@ impl Peer {
             scratch.view_mut(),
         )?;
         drop((shared, residual));
-        let sent = self.exchange.encode(record.window, record.parent_root, &mut ids, &update);
+        let sent = self.exchange.encode(record.window, record.parent_root, &mut ids, update);
         record.phases.compress_s = clock.elapsed().as_secs_f64();
 
         let clock = Instant::now();

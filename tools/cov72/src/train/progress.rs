@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use model::StepReport;
+use wire::WindowRecord;
 
 /// A plain line at least this often while a window trains.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
@@ -70,6 +71,20 @@ impl Screen {
             }
             None => {}
         }
+    }
+
+    /// A window is done; its line stays.
+    pub(super) fn window_done(&self, record: &WindowRecord) {
+        let loss = |loss: Option<f64>| loss.map_or("-".to_string(), |loss| format!("{loss:.3}"));
+        self.say(&format!(
+            "window {:>3}/{}  loss {} -> {}  sent {}  {} tokens/s",
+            record.window.0 + 1,
+            self.windows,
+            loss(record.loss_first),
+            loss(record.loss_last),
+            human_bytes(record.up_bytes),
+            human(record.tokens as f64 / record.phases.total_s().max(1e-9)),
+        ));
     }
 
     /// What is being done between the inner steps, such as `putting 20.4 kB`.

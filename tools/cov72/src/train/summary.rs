@@ -140,8 +140,8 @@ pub(super) fn details(journal: &Journal, plan: &MemoryPlan, peak_bytes: Option<u
         format!("{} ({:.2}x of planned)", bytes(peak), peak as f64 / plan.total() as f64)
     });
     format!(
-        "  seconds      train {:.2}, compress {:.3}, put {:.3}, gather {:.3}, decode {:.3}, outer {:.3}, \
-         root {:.3}, checkpoint {:.3}, wait {:.3}\n  \
+        "  seconds      train {:.2}, compress {:.3}, put {:.3}, gather {:.3}, decode {:.3}, \
+         outer {:.3}, root {:.3}, checkpoint {:.3}, wait {:.3}\n  \
          memory       planned {}: inner {}, round {}, activations {}; peak {peak}",
         sum.train_s,
         sum.compress_s,

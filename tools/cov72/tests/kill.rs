@@ -1,0 +1,82 @@
+//! A run that is killed at any instant goes on, and ends with the bits of one that never was.
+
+#![cfg(unix)]
+
+mod tiny;
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use tiny::{Tiny, newest_checkpoint, stderr};
+
+const WINDOWS: &str = "60";
+const KILLS: u64 = 20;
+
+#[test]
+fn twenty_kills_change_no_bit_of_the_result() {
+    let tiny = Tiny::new();
+    let whole = tiny.summary("whole", &["--windows", WINDOWS]);
+    let mut mid_run = 0;
+    for kill in 0..KILLS {
+        let resume: &[&str] =
+            if tiny.path("killed/run.json").exists() { &["--resume"] } else { &[] };
+        let arguments = [resume, &["--windows", WINDOWS]].concat();
+        let mut command = tiny.command("killed", &arguments);
+        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+        // Instants spread over start-up, windows and checkpoints alike, the same in every test run.
+        let millis = 20 + (kill * 2_654_435_761 % 1_000) * 300 / 1_000;
+        std::thread::sleep(Duration::from_millis(millis));
+        mid_run += u32::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert!(mid_run > 5, "only {mid_run} of {KILLS} kills came before the end of the run");
+    let resumed = tiny.summary("killed", &["--resume", "--windows", WINDOWS]);
+    for key in ["state_root", "tokens", "inner_steps", "loss_first", "loss_last"] {
+        assert_eq!(resumed[key], whole[key], "{key}");
+    }
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named_and_the_one_before_is_used() {
+    let tiny = Tiny::new();
+    let whole = tiny.summary("whole", &[]);
+    let flip = |bytes: &mut Vec<u8>| {
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+    };
+    let cut = |bytes: &mut Vec<u8>| bytes.truncate(bytes.len() / 2);
+    let damages: [(&str, &dyn Fn(&mut Vec<u8>)); 4] = [
+        ("params.safetensors", &flip),
+        ("residual.safetensors", &cut),
+        ("second_moment.safetensors", &flip),
+        ("index.json", &flip),
+    ];
+    for (file, damage) in damages {
+        let run = format!("damaged-{file}");
+        tiny.summary(&run, &["--windows", "4"]);
+        let path = newest_checkpoint(&tiny.path(&run)).join(file);
+        let mut bytes = std::fs::read(&path).unwrap();
+        damage(&mut bytes);
+        std::fs::write(&path, bytes).unwrap();
+        let output = tiny.train(&run, &["--resume", "--windows", "6", "--json"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let text = stderr(&output);
+        assert!(text.contains("window-00000004 is damaged") && text.contains(file), "{text}");
+        let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(summary["state_root"], whole["state_root"], "{file}");
+    }
+}
+
+#[test]
+fn a_half_written_checkpoint_is_swept_away() {
+    let tiny = Tiny::new();
+    let whole = tiny.summary("whole", &[]);
+    tiny.summary("half", &["--windows", "3"]);
+    let half = tiny.path("half/checkpoints/.window-00000004");
+    std::fs::create_dir(&half).unwrap();
+    std::fs::write(half.join("params.safetensors"), b"half").unwrap();
+    let resumed = tiny.summary("half", &["--resume", "--windows", "6"]);
+    assert_eq!(resumed["state_root"], whole["state_root"]);
+    assert!(!half.exists());
+}
