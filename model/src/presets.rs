@@ -22,86 +22,51 @@ pub struct Preset {
 
 /// The preset called `name`.
 pub fn preset(name: &str) -> Option<Preset> {
-    PRESETS.iter().find(|row| row.name == name).map(Row::preset)
+    MODELS.iter().find(|(known, _)| *known == name).map(|(name, model)| Preset::of(name, model))
 }
 
 /// All names, smallest model first.
 pub fn preset_names() -> impl Iterator<Item = &'static str> {
-    PRESETS.iter().map(|row| row.name)
-}
-
-struct Row {
-    name: &'static str,
-    layers: usize,
-    d_model: usize,
-    heads: usize,
-    kv_heads: usize,
-    ffn: usize,
-    vocab: usize,
-    seq_len: usize,
-    rope_theta: f64,
-    norm_eps: f64,
-    tied: bool,
+    MODELS.iter().map(|(name, _)| *name)
 }
 
 /// The sizes of the published runs follow the deployed code where it and the paper differ:
 /// feed-forward widths are rounded up to 256, and 72B has Gemma's 262,144 tokens and a tied head.
+///
+/// Columns: layers, d_model, heads, kv_heads, ffn, vocab, seq_len; rope_theta, norm_eps; tied.
 #[rustfmt::skip]
-const PRESETS: &[Row] = &[
-    row("nano", 4,   128,  4,  2,   512,     256,  256,  10_000.0, 1e-5, false),
-    row("m1",   4,   128,  4,  4,   352,   1_024,  256,  10_000.0, 1e-5, true),
-    row("m12",  6,   384,  6,  6, 1_024,   4_096,  256,  10_000.0, 1e-5, true),
-    row("s15",  6,   288,  6,  6,   768,  32_000,  256,  10_000.0, 1e-5, true),
-    row("150m", 12, 1_024, 16, 16, 2_816,  32_000, 2048, 10_000.0, 1e-6, true),
-    row("512m", 12, 1_536, 12, 12, 5_632,  32_000, 2048, 10_000.0, 1e-6, false),
-    row("1b",   16, 2_048,  8,  8, 8_192,  32_000, 2048, 10_000.0, 1e-6, false),
-    row("8b",   32, 4_096, 32,  8, 14_336, 32_000, 2048, 500_000.0, 1e-5, false),
-    row("72b",  80, 8_192, 64,  8, 28_672, 262_144, 2048, 500_000.0, 1e-5, true),
+const MODELS: &[(&str, ModelSpec)] = &[
+    ("nano", spec([4,    128,  4,  2,    512,     256,  256],  10_000.0, 1e-5, false)),
+    ("m1",   spec([4,    128,  4,  4,    352,   1_024,  256],  10_000.0, 1e-5, true)),
+    ("m12",  spec([6,    384,  6,  6,  1_024,   4_096,  256],  10_000.0, 1e-5, true)),
+    ("s15",  spec([6,    288,  6,  6,    768,  32_000,  256],  10_000.0, 1e-5, true)),
+    ("150m", spec([12, 1_024, 16, 16,  2_816,  32_000, 2048],  10_000.0, 1e-6, true)),
+    ("512m", spec([12, 1_536, 12, 12,  5_632,  32_000, 2048],  10_000.0, 1e-6, false)),
+    ("1b",   spec([16, 2_048,  8,  8,  8_192,  32_000, 2048],  10_000.0, 1e-6, false)),
+    ("8b",   spec([32, 4_096, 32,  8, 14_336,  32_000, 2048], 500_000.0, 1e-5, false)),
+    ("72b",  spec([80, 8_192, 64,  8, 28_672, 262_144, 2048], 500_000.0, 1e-5, true)),
 ];
 
-const fn row(
-    name: &'static str,
-    layers: usize,
-    d_model: usize,
-    heads: usize,
-    kv_heads: usize,
-    ffn: usize,
-    vocab: usize,
-    seq_len: usize,
-    rope_theta: f64,
-    norm_eps: f64,
-    tied: bool,
-) -> Row {
-    Row { name, layers, d_model, heads, kv_heads, ffn, vocab, seq_len, rope_theta, norm_eps, tied }
+const fn spec(extents: [usize; 7], rope_theta: f64, norm_eps: f64, tied: bool) -> ModelSpec {
+    let [layers, d_model, heads, kv_heads, ffn, vocab, seq_len] = extents;
+    ModelSpec { layers, d_model, heads, kv_heads, ffn, vocab, seq_len, rope_theta, norm_eps, tied }
 }
 
-impl Row {
-    fn preset(&self) -> Preset {
-        let model = ModelSpec {
-            layers: self.layers,
-            d_model: self.d_model,
-            heads: self.heads,
-            kv_heads: self.kv_heads,
-            ffn: self.ffn,
-            vocab: self.vocab,
-            seq_len: self.seq_len,
-            rope_theta: self.rope_theta,
-            norm_eps: self.norm_eps,
-            tied: self.tied,
-        };
+impl Preset {
+    fn of(name: &'static str, model: &ModelSpec) -> Self {
         // Models below the published sizes are for one machine and a minute or an hour of it.
-        let small = self.seq_len < 2048;
+        let small = model.seq_len < 2048;
         let (learning_rate, schedule) = if small {
-            (2e-3, schedule::warmup_cosine(30, 370, None))
+            (2e-3, schedule::warmup_cosine(30, 420, None))
         } else {
             (1.17e-4, schedule::covenant())
         };
-        Preset {
-            name: self.name,
-            model,
-            windows: if small { 20 } else { 6_190 },
+        Self {
+            name,
+            model: model.clone(),
+            windows: if small { 30 } else { 6_190 },
             inner: Inner {
-                steps: if small { 20 } else { 30 },
+                steps: if small { 15 } else { 30 },
                 batch_samples: if small { 1 } else { 192 },
                 clip_norm: 1.0,
                 optimizer: Optimizer::AdamW {

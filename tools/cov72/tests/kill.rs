@@ -37,27 +37,34 @@ fn twenty_kills_change_no_bit_of_the_result() {
     }
 }
 
+/// What happens to a file.
+enum Damage {
+    /// One bit in its middle is another.
+    Flip,
+    /// It ends in its middle.
+    Cut,
+}
+
 #[test]
 fn a_damaged_checkpoint_is_named_and_the_one_before_is_used() {
     let tiny = Tiny::new();
     let whole = tiny.summary("whole", &[]);
-    let flip = |bytes: &mut Vec<u8>| {
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-    };
-    let cut = |bytes: &mut Vec<u8>| bytes.truncate(bytes.len() / 2);
-    let damages: [(&str, &dyn Fn(&mut Vec<u8>)); 4] = [
-        ("params.safetensors", &flip),
-        ("residual.safetensors", &cut),
-        ("second_moment.safetensors", &flip),
-        ("index.json", &flip),
+    let damages = [
+        ("params.safetensors", Damage::Flip),
+        ("residual.safetensors", Damage::Cut),
+        ("second_moment.safetensors", Damage::Flip),
+        ("index.json", Damage::Flip),
     ];
     for (file, damage) in damages {
         let run = format!("damaged-{file}");
         tiny.summary(&run, &["--windows", "4"]);
         let path = newest_checkpoint(&tiny.path(&run)).join(file);
         let mut bytes = std::fs::read(&path).unwrap();
-        damage(&mut bytes);
+        let middle = bytes.len() / 2;
+        match damage {
+            Damage::Flip => bytes[middle] ^= 1,
+            Damage::Cut => bytes.truncate(middle),
+        }
         std::fs::write(&path, bytes).unwrap();
         let output = tiny.train(&run, &["--resume", "--windows", "6", "--json"]);
         assert!(output.status.success(), "{}", stderr(&output));

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 const EXAMPLES: &str = "\
 Examples:
   cov72 train                                a small model on built-in data, a minute or so
-  cov72 train --resume --windows 40          the same run, twenty windows more
+  cov72 train --resume --windows 60          the same run, thirty windows more
   cov72 train --preset m12 --data shards/    another model, on shards made by `cov72 data prepare`
   cov72 train --config run.toml --json       all numbers from a file, one JSON object on stdout";
 

@@ -164,5 +164,6 @@ fn report(args: &TrainArgs, config: &Config, plan: &MemoryPlan, peer: Peer) -> R
 
 /// What to type for as many windows again.
 fn resume_line(dir: &Path, windows: u64) -> String {
-    format!("cov72 train --resume --dir {} --windows {}", dir.display(), windows * 2)
+    let program = std::env::args().next().unwrap_or_else(|| "cov72".to_string());
+    format!("{program} train --resume --dir {} --windows {}", dir.display(), windows * 2)
 }
