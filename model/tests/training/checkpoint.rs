@@ -134,15 +134,13 @@ fn a_missing_file_is_found_and_the_checkpoint_before_is_used() {
 
 #[test]
 fn a_flipped_bit_is_found_and_the_checkpoint_before_is_used() {
-    for share in [0.0, 0.1, 0.5, 0.999] {
-        for bit in [0, 3, 7] {
-            each_file_damaged(|path| {
-                let mut bytes = fs::read(path).unwrap();
-                let at = (bytes.len() as f64 * share) as usize;
-                bytes[at] ^= 1 << bit;
-                fs::write(path, bytes).unwrap();
-            });
-        }
+    for (share, bit) in [(0.0, 0), (0.1, 7), (0.5, 3), (0.999, 1)] {
+        each_file_damaged(|path| {
+            let mut bytes = fs::read(path).unwrap();
+            let at = (bytes.len() as f64 * share) as usize;
+            bytes[at] ^= 1 << bit;
+            fs::write(path, bytes).unwrap();
+        });
     }
 }
 
