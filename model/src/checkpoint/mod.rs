@@ -107,7 +107,7 @@ impl CheckpointStore {
         std::fs::create_dir_all(dir).map_err(write::io("make", dir))?;
         for entry in std::fs::read_dir(dir).map_err(write::io("list", dir))? {
             let path = entry.map_err(write::io("list", dir))?.path();
-            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
+            if write::is_temporary(&path) {
                 std::fs::remove_dir_all(&path).map_err(write::io("remove", &path))?;
             }
         }
@@ -138,14 +138,15 @@ impl CheckpointStore {
     pub fn finish(&mut self) -> Result<Option<&Path>, ModelError> {
         if let Some(writer) = self.writer.take() {
             let path = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            write::prune(&self.dir, KEEP)?;
+            write::prune(&self.dir, &path, KEEP)?;
             self.newest = Some(path);
         }
         Ok(self.newest.as_deref())
     }
 
     /// The newest checkpoint that is whole, read into the vectors of `into`, whose progress is set
-    /// too; and the newer ones that had to be passed over.
+    /// too; and the newer ones that had to be passed over. Where none is whole, the vectors hold
+    /// anything.
     ///
     /// # Errors
     /// The folder cannot be listed, or a whole checkpoint is of another model.

@@ -1,5 +1,7 @@
 //! Reading a checkpoint back, believing nothing that its hashes do not confirm.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 
@@ -31,8 +33,8 @@ pub(super) fn read(
 ) -> Result<Progress, Unusable> {
     let index = read_index(&path.join(INDEX))?;
     if index.layout != layout.hash() {
-        let bytes = index.files.first().map_or(0, |file| file.bytes);
-        return Err(Unusable::OtherModel { found: bytes as usize / size_of::<f32>() });
+        let found = index.files.first().map_or(Ok(0), |entry| values_in(path, entry))?;
+        return Err(Unusable::OtherModel { found });
     }
     let read = |name: &str, buffer: &mut Buffer<f32>| -> Result<(), String> {
         let name = format!("{name}.safetensors");
@@ -50,6 +52,16 @@ pub(super) fn read(
     read("residual", &mut lock(&into.residual))?;
     into.progress = index.progress.clone();
     Ok(index.progress)
+}
+
+/// Values that a file of f32 tensors holds: what its header, whose length comes first, leaves.
+fn values_in(dir: &Path, entry: &FileEntry) -> Result<usize, String> {
+    let mut header = [0; 8];
+    File::open(dir.join(&entry.name))
+        .and_then(|mut file| file.read_exact(&mut header))
+        .map_err(|error| format!("{}: {error}", entry.name))?;
+    let rest = entry.bytes.saturating_sub(u64::from_le_bytes(header).saturating_add(8));
+    Ok(rest as usize / size_of::<f32>())
 }
 
 fn lock(vector: &RwLock<Buffer<f32>>) -> std::sync::RwLockWriteGuard<'_, Buffer<f32>> {

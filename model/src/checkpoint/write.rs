@@ -119,9 +119,17 @@ pub(super) fn folders(dir: &Path) -> Result<Vec<PathBuf>, ModelError> {
     Ok(folders)
 }
 
-/// Removes all but the newest `keep` checkpoints.
-pub(super) fn prune(dir: &Path, keep: usize) -> Result<(), ModelError> {
-    let folders = folders(dir)?;
+/// Whether `path` is what a writer was killed over.
+pub(super) fn is_temporary(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.strip_prefix('.').is_some_and(|name| name.starts_with(PREFIX))
+}
+
+/// Removes all but the newest `keep` checkpoints up to `newest`. Those of later windows were passed
+/// over as damaged before this run of the program wrote anything: they count for nothing.
+pub(super) fn prune(dir: &Path, newest: &Path, keep: usize) -> Result<(), ModelError> {
+    let mut folders = folders(dir)?;
+    folders.retain(|folder| folder.as_path() <= newest);
     for old in &folders[..folders.len().saturating_sub(keep)] {
         std::fs::remove_dir_all(old).map_err(io("remove", old))?;
     }

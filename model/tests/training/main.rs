@@ -1,0 +1,11 @@
+//! Tests of whole inner steps and of what survives them, on models small enough to check value by
+//! value. One program, so that it links once.
+
+mod checkpoint;
+mod gradients;
+mod non_finite;
+mod oracle;
+mod tensor_parallel;
+mod threads;
+mod tiny;
+mod trajectory;
