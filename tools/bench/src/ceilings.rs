@@ -43,9 +43,8 @@ pub(crate) struct Work {
 
 /// Values that one task of a memory ceiling streams through.
 const PIECE: usize = 1 << 16;
-/// Independent chains of multiply-adds: enough for two units of 16 lanes and a latency of 4.
+/// Independent chains of multiply-adds: enough for two units and a latency of 4 or 5.
 const CHAINS: usize = 12;
-const LANES: usize = 16;
 
 impl Ceilings {
     /// Measures all of them on `device`; `quick` with less memory and fewer samples.
@@ -76,17 +75,35 @@ fn per_second(amount: f64, times: &Times) -> f64 {
     amount / (times.min_ms() / 1e3)
 }
 
+/// The better of two vector widths: the narrow one fits 16 registers, the wide one fills those of
+/// AVX-512.
 fn fma(samples: usize, rounds: usize) -> f64 {
+    fma_of::<8>(samples, rounds).max(fma_of::<16>(samples, rounds))
+}
+
+fn fma_of<const LANES: usize>(samples: usize, rounds: usize) -> f64 {
     let times = Times::of(samples, |_| {
-        rayon::broadcast(|_| black_box(pulp::Arch::new().dispatch(|| chains(rounds))));
+        rayon::broadcast(|_| {
+            black_box(widest(
+                #[inline(always)]
+                || chains::<LANES>(rounds),
+            ))
+        });
     });
     let flops = 2 * CHAINS * LANES * rounds * rayon::current_num_threads();
     per_second(flops as f64, &times)
 }
 
+/// Runs `kernel` compiled for the widest vectors of this machine. The bound makes the closure an
+/// `FnOnce`, whose body is inlined; as an `Fn` it would be called through a shim that is not.
+#[inline(always)]
+fn widest<R>(kernel: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(kernel)
+}
+
 /// Must be inlined into the dispatch, or it is compiled for the plainest machine.
 #[inline(always)]
-fn chains(rounds: usize) -> f32 {
+fn chains<const LANES: usize>(rounds: usize) -> f32 {
     let mut sums = [[black_box(1.0_f32); LANES]; CHAINS];
     let (factor, term) = ([black_box(0.999_9_f32); LANES], [black_box(1e-4_f32); LANES]);
     for _ in 0..rounds {

@@ -58,6 +58,9 @@ pub struct LearningArgs {
     /// Threads; all cores when not given.
     #[arg(long)]
     pub threads: Option<usize>,
+    /// Only the methods whose name holds one of these, as mean,Lloyd; ratios need a dense DiLoCo.
+    #[arg(long, value_delimiter = ',', value_name = "PARTS")]
+    pub only: Vec<String>,
     /// Print JSON instead of a Markdown table.
     #[arg(long)]
     pub json: bool,
@@ -120,7 +123,9 @@ pub fn run(args: &LearningArgs) -> Result<String, BenchError> {
         seed: args.seed,
     };
     let mut report = Report::new(&study)?;
-    for (name, method) in METHODS {
+    let wanted =
+        |name: &str| args.only.is_empty() || args.only.iter().any(|part| name.contains(part));
+    for (name, method) in METHODS.into_iter().filter(|(name, _)| wanted(name)) {
         let outcome = study.run(method, &mut |window| {
             if window.is_multiple_of(8) {
                 eprintln!("{name}: window {window} of {}", args.windows);

@@ -101,7 +101,7 @@ impl Report {
             let Line { method, validation_loss_nats_per_byte: loss, .. } = line;
             let (sent, fewer) = (line.sent_bytes_per_peer, line.dense_f32_ratio);
             let ratio = line.diloco_loss_ratio;
-            writeln!(out, "| {method} | {loss:.4} | {sent} | {fewer:.1}x | {ratio:.4} |")
+            writeln!(out, "| {method} | {loss:.4} | {sent} | {fewer:.2}x | {ratio:.4} |")
                 .expect("a string takes all that is written");
         }
         out

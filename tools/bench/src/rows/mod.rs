@@ -1,5 +1,12 @@
 //! What can be measured: one file per thing, one function each that gives its rows.
 
+mod attention;
+mod bytes;
+mod cross_entropy;
+mod elementwise;
+mod linear;
+mod loader;
+mod sparseloco;
 mod train_step;
 
 use runtime::Device;
@@ -8,6 +15,7 @@ use crate::BenchError;
 use crate::ceilings::Ceilings;
 use crate::peer::PeerProcess;
 use crate::row::Row;
+use crate::timing::Times;
 
 /// What measurements share.
 pub(crate) struct Bench {
@@ -27,8 +35,47 @@ pub(crate) struct Scenario {
     pub(crate) measure: fn(&Bench) -> Result<Vec<Row>, BenchError>,
 }
 
-const SCENARIOS: [Scenario; 1] =
-    [Scenario { id: "C03", what: "training step", measure: train_step::rows }];
+impl Bench {
+    /// Times `work` on the device; it is told the number of the call.
+    fn times(&self, work: impl FnMut(usize) + Send) -> Times {
+        self.device.install(|| Times::of(self.samples, work))
+    }
+}
+
+/// Bytes through which inputs and outputs rotate, several times a last-level cache: what a training
+/// step has touched since the last call is not there any more either.
+const ROTATED_BYTES: usize = 128 << 20;
+const SETS_MAX: usize = 64;
+
+/// Copies of an operation's data, taken in turn.
+#[derive(Clone, Copy)]
+struct Rotation(usize);
+
+impl Rotation {
+    /// Over as many sets of `bytes` as it takes.
+    fn over(bytes: usize) -> Self {
+        Self((ROTATED_BYTES / bytes.max(1)).clamp(1, SETS_MAX))
+    }
+
+    fn sets<T>(self, mut make: impl FnMut() -> T) -> Vec<T> {
+        (0..self.0).map(|_| make()).collect()
+    }
+
+    fn at(self, call: usize) -> usize {
+        call % self.0
+    }
+}
+
+const SCENARIOS: [Scenario; 8] = [
+    Scenario { id: "C01", what: "matrix products", measure: linear::rows },
+    Scenario { id: "C03", what: "training step", measure: train_step::rows },
+    Scenario { id: "C05", what: "attention", measure: attention::rows },
+    Scenario { id: "C06", what: "cross-entropy", measure: cross_entropy::rows },
+    Scenario { id: "C06", what: "RMSNorm, SwiGLU, AdamW", measure: elementwise::rows },
+    Scenario { id: "C07", what: "compression, outer step", measure: sparseloco::rows },
+    Scenario { id: "C08", what: "bytes and hashes", measure: bytes::rows },
+    Scenario { id: "D01", what: "dataset loader", measure: loader::rows },
+];
 
 /// What `--help` ends with.
 pub(crate) const HELP: &str = "\
