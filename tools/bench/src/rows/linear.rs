@@ -9,7 +9,6 @@ use crate::BenchError;
 use crate::ceilings::Work;
 use crate::noise::Noise;
 use crate::row::{Rate, Row, relative_error, same_bits};
-use crate::timing::Times;
 
 const SHAPES: [[usize; 3]; 6] = [
     [2048, 2048, 2048],
@@ -66,14 +65,10 @@ fn row(bench: &Bench, [t, n_out, n_in]: [usize; 3], product: Product) -> Row {
     dev.install(|| run(&sets[0], &mut again));
     let flops = 2.0 * (t * n_out * n_in) as f64;
     let work = Work { flops, ..Work::default() };
-    report(name, format!("{t}x{n_out}x{n_in}"), &times, flops)
+    Row::new("C01", name, format!("{t}x{n_out}x{n_in}"), &times, Rate::Flops(flops))
         .floor(&bench.ceilings, &work)
         .f64_error(error(product, [t, n_out, n_in], &sets[0], &once))
         .bit_equal(same_bits(&once, &again))
-}
-
-fn report(name: &str, shape: String, times: &Times, flops: f64) -> Row {
-    Row::new("C01", name, shape, times, Rate::Flops(flops))
 }
 
 /// Error of some rows of `c`, spread over it.

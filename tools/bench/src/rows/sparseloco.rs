@@ -1,5 +1,5 @@
-//! C07: what SparseLoCo does at a window's end: compress one's own pseudo-gradient; decode and apply
-//! those of 20 peers. In ns per parameter, without network, hashes and signatures.
+//! C07: what SparseLoCo does at a window's end: compress one's own pseudo-gradient; decode and
+//! apply those of 20 peers. In ns per parameter, without network, hashes and signatures.
 
 use model::sparseloco::{Aggregation, Compressor, OuterStep};
 use rayon::prelude::*;
