@@ -3,7 +3,7 @@
 use runtime::Device;
 use runtime::ops::attention::{self, Shape};
 
-use super::{Bench, Rotation};
+use super::{Bench, Rotation, written};
 use crate::BenchError;
 use crate::ceilings::Work;
 use crate::noise::Noise;
@@ -25,7 +25,7 @@ struct Attention<'a> {
 impl Attention<'_> {
     fn no_pass(&self) -> Passed {
         let (tokens, row) = (self.shape.tokens(), self.shape.out_row());
-        Passed { out: vec![0.0; tokens * row], lse: vec![0.0; self.shape.lse_len()] }
+        Passed { out: written(tokens * row), lse: written(self.shape.lse_len()) }
     }
 
     fn forward(&self, qkv: &[f32], passed: &mut Passed) {
@@ -58,7 +58,7 @@ pub(super) fn rows(bench: &Bench) -> Result<Vec<Row>, BenchError> {
     let qkv = rotation.sets(|| noise.vec(qkv_len, 1.0));
     let dout = rotation.sets(|| noise.vec(out_len, 1.0));
     let mut passed = rotation.sets(|| op.no_pass());
-    let mut grads = rotation.sets(|| vec![0.0; qkv_len]);
+    let mut grads = rotation.sets(|| written(qkv_len));
     let mut again = op.no_pass();
     op.forward(&qkv[0], &mut again);
     qkv.iter().zip(&mut passed).for_each(|(qkv, passed)| op.forward(qkv, passed));

@@ -15,7 +15,7 @@ const K: usize = 64;
 const CHUNK_LEN: usize = 4096;
 
 pub(super) fn rows(bench: &Bench) -> Result<Vec<Row>, BenchError> {
-    // Tensors of 16 Mi parameters; 54 of them make a payload of 71 MB.
+    // Tensors of 16 Mi parameters; 54 of them make a payload of 18 to 25 MB.
     let (tensors, side) = if bench.quick { (2, 256) } else { (54, 4096) };
     let shape = SparseShape::new(Shape::Matrix(side, side).tiling(), K);
     let mut noise = Noise::new(1);

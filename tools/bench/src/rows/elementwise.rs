@@ -2,7 +2,7 @@
 
 use runtime::ops::{adamw, rms_norm, swiglu};
 
-use super::{Bench, Rotation};
+use super::{Bench, Rotation, written};
 use crate::BenchError;
 use crate::ceilings::Work;
 use crate::noise::Noise;
@@ -27,7 +27,7 @@ fn norm_forward(bench: &Bench, t: usize, d: usize) -> Row {
     let rotation = Rotation::over(8 * t * d);
     let xs = rotation.sets(|| noise.vec(t * d, 1.0));
     let w = noise.vec(d, 1.0);
-    let mut ys = rotation.sets(|| (vec![0.0; t * d], vec![0.0; t]));
+    let mut ys = rotation.sets(|| (written(t * d), written(t)));
     let run = |x: &[f32], (y, rstd): &mut (Vec<f32>, Vec<f32>)| {
         let (y, rstd) = ((&mut y[..]).into(), (&mut rstd[..]).into());
         rms_norm::forward(&bench.device, x.into(), w[..].into(), EPS, y, rstd);
@@ -56,7 +56,7 @@ fn norm_backward(bench: &Bench, t: usize, d: usize) -> Row {
     let inputs = rotation.sets(|| [noise.vec(t * d, 1.0), noise.vec(t * d, 1.0)]);
     let (w, rstd) = (noise.vec(d, 1.0), vec![1.0; t]);
     let mut scratch = vec![0.0; rms_norm::scratch_len(d)];
-    let mut grads = rotation.sets(|| [vec![0.0; t * d], vec![0.0; d]]);
+    let mut grads = rotation.sets(|| [written(t * d), written(d)]);
     let mut run = |[dy, x]: &[Vec<f32>; 2], [dx, dw]: &mut [Vec<f32>; 2]| {
         let (dx, dw) = ((&mut dx[..]).into(), (&mut dw[..]).into());
         let (dy, x, w) = (dy[..].into(), x[..].into(), w[..].into());
@@ -88,7 +88,7 @@ fn swiglu_forward(bench: &Bench, t: usize, f: usize) -> Row {
     let mut noise = Noise::new(1);
     let rotation = Rotation::over(12 * t * f);
     let inputs = rotation.sets(|| noise.vec(2 * t * f, 1.0));
-    let mut ys = rotation.sets(|| vec![0.0; t * f]);
+    let mut ys = rotation.sets(|| written(t * f));
     let run = |x: &[f32], y: &mut [f32]| swiglu::forward(&bench.device, x.into(), y.into(), t);
     let times = bench.times(|call| run(&inputs[rotation.at(call)], &mut ys[rotation.at(call)]));
     let mut again = vec![0.0; t * f];

@@ -4,7 +4,7 @@
 
 use runtime::ops::linear;
 
-use super::{Bench, Rotation};
+use super::{Bench, Rotation, written};
 use crate::BenchError;
 use crate::ceilings::Work;
 use crate::noise::Noise;
@@ -45,7 +45,7 @@ fn row(bench: &Bench, [t, n_out, n_in]: [usize; 3], product: Product) -> Row {
     };
     let rotation = Rotation::over(size_of::<f32>() * (a_len + b_len + c_len));
     let sets: Vec<[Vec<f32>; 2]> = rotation.sets(|| [noise.vec(a_len, 1.0), noise.vec(b_len, 1.0)]);
-    let mut results = rotation.sets(|| vec![0.0; c_len]);
+    let mut results = rotation.sets(|| written(c_len));
     let dev = &bench.device;
     let run = |[a, b]: &[Vec<f32>; 2], c: &mut [f32]| match product {
         Product::Forward => linear::forward(dev, a[..].into(), b[..].into(), c.into(), t),
