@@ -1,0 +1,103 @@
+//! What can be measured: one file per thing, one function each that gives its rows.
+
+mod attention;
+mod bytes;
+mod cross_entropy;
+mod elementwise;
+mod linear;
+mod loader;
+mod sparseloco;
+mod train_step;
+
+use runtime::Device;
+
+use crate::BenchError;
+use crate::ceilings::Ceilings;
+use crate::peer::PeerProcess;
+use crate::row::Row;
+use crate::timing::Times;
+
+/// What measurements share.
+pub(crate) struct Bench {
+    pub(crate) device: Device,
+    pub(crate) ceilings: Ceilings,
+    /// Samples of each row.
+    pub(crate) samples: usize,
+    /// Whether shapes are to be small too.
+    pub(crate) quick: bool,
+    pub(crate) peer: Option<PeerProcess>,
+}
+
+/// A thing to measure.
+pub(crate) struct Scenario {
+    pub(crate) id: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) measure: fn(&Bench) -> Result<Vec<Row>, BenchError>,
+}
+
+impl Bench {
+    /// Times `work` on the device; it is told the number of the call.
+    fn times(&self, work: impl FnMut(usize) + Send) -> Times {
+        self.device.install(|| Times::of(self.samples, work))
+    }
+}
+
+/// Bytes through which inputs and outputs rotate, several times a last-level cache: what a training
+/// step has touched since the last call is not there any more either.
+const ROTATED_BYTES: usize = 128 << 20;
+const SETS_MAX: usize = 64;
+
+/// Memory for results, written once: the first touch of a zeroed page costs more than the work.
+fn written(len: usize) -> Vec<f32> {
+    vec![1.0; len]
+}
+
+/// Copies of an operation's data, taken in turn.
+#[derive(Clone, Copy)]
+struct Rotation(usize);
+
+impl Rotation {
+    /// Over as many sets of `bytes` as it takes.
+    fn over(bytes: usize) -> Self {
+        Self((ROTATED_BYTES / bytes.max(1)).clamp(1, SETS_MAX))
+    }
+
+    fn sets<T>(self, mut make: impl FnMut() -> T) -> Vec<T> {
+        (0..self.0).map(|_| make()).collect()
+    }
+
+    fn at(self, call: usize) -> usize {
+        call % self.0
+    }
+}
+
+const SCENARIOS: [Scenario; 8] = [
+    Scenario { id: "C01", what: "matrix products", measure: linear::rows },
+    Scenario { id: "C03", what: "training step", measure: train_step::rows },
+    Scenario { id: "C05", what: "attention", measure: attention::rows },
+    Scenario { id: "C06", what: "cross-entropy", measure: cross_entropy::rows },
+    Scenario { id: "C06", what: "RMSNorm, SwiGLU, AdamW", measure: elementwise::rows },
+    Scenario { id: "C07", what: "compression, outer step", measure: sparseloco::rows },
+    Scenario { id: "C08", what: "bytes and hashes", measure: bytes::rows },
+    Scenario { id: "D01", what: "dataset loader", measure: loader::rows },
+];
+
+/// What `--help` ends with.
+pub(crate) const HELP: &str = "\
+Rows: C01 matrix products, C03 training step, C05 attention, C06 cross-entropy, RMSNorm, SwiGLU and
+AdamW, C07 compression and outer step, C08 bytes and hashes, D01 dataset loader. C02 and C04 are the
+same as C01 and C03 in bf16 and come with the bf16 path.
+
+Examples:
+  cargo run -p bench --release -- --filter C03,C07
+  cargo run -p bench --release -- --json --quick
+  cargo run -p bench --release -- learning --text book.txt";
+
+/// The scenarios of these ids, all for none, in the table's order.
+pub(crate) fn chosen(ids: &[String]) -> Result<Vec<&'static Scenario>, BenchError> {
+    if let Some(id) = ids.iter().find(|id| SCENARIOS.iter().all(|known| known.id != id.as_str())) {
+        return Err(BenchError::UnknownRow(id.clone()));
+    }
+    let wanted = |scenario: &&Scenario| ids.is_empty() || ids.iter().any(|id| id == scenario.id);
+    Ok(SCENARIOS.iter().filter(wanted).collect())
+}
