@@ -1,8 +1,6 @@
 //! `cov72 train` as other tools rely on it: its JSON, its picture, and the same bits every time.
 
-mod tiny;
-
-use tiny::Tiny;
+use crate::tiny::Tiny;
 
 #[test]
 fn the_summary_has_the_keys_of_the_contract_and_the_loss_falls() {

@@ -1,9 +1,7 @@
 //! What `cov72 train` refuses: one sentence each that names the thing and the remedy, an exit code
 //! that says whose move it is, and nothing lost.
 
-mod tiny;
-
-use tiny::{Tiny, newest_checkpoint};
+use crate::tiny::{Tiny, newest_checkpoint};
 
 fn says(sentence: &str, parts: &[&str]) {
     for part in parts {

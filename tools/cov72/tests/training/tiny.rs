@@ -75,7 +75,6 @@ pub(crate) fn stderr(output: &Output) -> String {
 }
 
 /// The newest checkpoint folder of a run.
-#[allow(dead_code, reason = "not every test looks at checkpoints")]
 pub(crate) fn newest_checkpoint(run: &Path) -> PathBuf {
     let entries = std::fs::read_dir(run.join("checkpoints")).expect("the run has checkpoints");
     entries.map(|entry| entry.expect("a readable entry").path()).max().expect("a checkpoint")

@@ -1,13 +1,9 @@
 //! A run that is killed at any instant goes on, and ends with the bits of one that never was.
 
-#![cfg(unix)]
-
-mod tiny;
-
 use std::process::Stdio;
 use std::time::Duration;
 
-use tiny::{Tiny, newest_checkpoint, stderr};
+use crate::tiny::{Tiny, newest_checkpoint, stderr};
 
 const WINDOWS: &str = "60";
 const KILLS: u64 = 20;

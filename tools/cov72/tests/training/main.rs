@@ -1,0 +1,7 @@
+//! `cov72 train`, driven as a user drives it, on runs whose windows take milliseconds.
+
+mod contract;
+#[cfg(unix)]
+mod kill;
+mod refusals;
+mod tiny;
