@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use runtime::collective::Collective;
+use runtime::collective::{Collective, Solo};
 use runtime::ops::cross_entropy::LossSum;
 use runtime::ops::{adamw, elementwise, reduce};
 use runtime::{Buffer, Device};
@@ -122,6 +122,11 @@ impl Rank {
             loss.count += part.count;
         }
         Ok(loss)
+    }
+
+    /// Leaves the group for good: the other ranks fail at their next exchange.
+    pub(crate) fn leave(&mut self) {
+        self.comm = Box::new(Solo);
     }
 
     fn read(

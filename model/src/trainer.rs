@@ -212,7 +212,8 @@ impl Trainer {
         let (first, others) = self.ranks.split_first_mut().expect("a trainer has a rank");
         let install = |rank: &mut Rank, on_step: OnStep<'_>| {
             let device = rank.device.clone();
-            device.install(|| work(rank, on_step))
+            let rank = LeaveOnPanic(rank);
+            device.install(|| work(&mut *rank.0, on_step))
         };
         if others.is_empty() {
             return install(first, on_step);
@@ -223,6 +224,17 @@ impl Trainer {
             }
             install(first, on_step)
         })
+    }
+}
+
+/// Takes a rank that panics out of its group, so that the others do not wait for it for ever.
+struct LeaveOnPanic<'a>(&'a mut Rank);
+
+impl Drop for LeaveOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.leave();
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! Ranks of a tensor-parallel group compute what one rank computes, up to the order of sums.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use model::Trainer;
+use model::{BatchSource, Trainer};
 use wire::ModelSpec;
 
 use super::tiny;
@@ -84,4 +85,30 @@ fn a_group_goes_on_from_its_own_state_as_if_never_stopped() {
         tiny::run(trainer, &spec, &tiny::inner(), 2, 2).unwrap();
     }
     assert_eq!(tiny::state(&mut unbroken), tiny::state(&mut resumed));
+}
+
+/// Samples whose third reader panics.
+struct Panicking(AtomicUsize);
+
+impl BatchSource for Panicking {
+    fn micro_batches(&self) -> usize {
+        1
+    }
+
+    fn fill(&self, _: u32, _: usize, _: &mut [u32], _: &mut [u32]) -> Result<(), String> {
+        let earlier = self.0.fetch_add(1, Ordering::SeqCst);
+        assert!(earlier != 2, "the third reader panics");
+        Ok(())
+    }
+}
+
+#[test]
+fn a_rank_that_panics_takes_the_others_along_instead_of_leaving_them_waiting() {
+    let spec = spec(true);
+    let mut trainer = tiny::trainer(&spec, 4, 1, &tiny::params(&spec, 5));
+    let end = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let source = Panicking(AtomicUsize::new(0));
+        trainer.run(&source, &tiny::inner(), 0, 2, &AtomicBool::new(false), &mut |_| ())
+    }));
+    assert!(end.is_err(), "the panic does not pass unnoticed");
 }
