@@ -36,7 +36,7 @@ pub(crate) struct TrainArgs {
     /// Decides the initial parameters
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
-    /// Run folder: checkpoints, bucket, chain, records, picture [default: runs/<name>]
+    /// Run folder: checkpoints, bucket, chain, records, picture [default: runs/NAME]
     #[arg(long, value_name = "RUN")]
     dir: Option<PathBuf>,
     /// Folder of shards made by `cov72 data prepare` [default: a synthetic corpus of known entropy]
