@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use bucket::blocking::Bucket;
 use bucket::{BucketError, Bytes, Limits, ObjectKey, PutMode};
 use chain::{Blocks, Chain, DevChain, DevChainOptions, SystemClock};
-use runtime::dataset::sample_digest;
 use wire::contribution;
 use wire::{
     BodyShape, Claims, Expected, Header, Keypair, Layout, Netuid, Rejected, Rejection,
@@ -65,15 +64,15 @@ impl Exchange {
         self.uid
     }
 
-    /// Signs an update of all tensors; `sample_ids` are those trained on, in any order.
+    /// Signs an update of all tensors, trained on `sample_count` samples with that digest.
     pub(super) fn encode(
         &self,
         window: Window,
         parent_root: StateRoot,
-        sample_ids: &mut [u64],
+        sample_count: usize,
+        sample_digest: SampleDigest,
         update: &[SparseTensor],
     ) -> Sent {
-        let sample_digest = SampleDigest(sample_digest(sample_ids));
         let claims = Claims {
             run: self.run.id(),
             window,
@@ -81,8 +80,8 @@ impl Exchange {
             layout: self.shape.layout(),
             parent_root,
             sample_digest,
-            sample_count: sample_ids.len() as u64,
-            tokens: (sample_ids.len() * wire::protocol::SAMPLE_TOKENS) as u64,
+            sample_count: sample_count as u64,
+            tokens: (sample_count * wire::protocol::SAMPLE_TOKENS) as u64,
             k: self.run.outer.k as u32,
             index_codec: self.run.outer.index_codec,
         };

@@ -12,14 +12,16 @@ use model::sparseloco::{Compressor, OuterStep};
 use model::{CheckpointStore, Progress, Snapshot, Stop, Trainer, initial_params};
 use runtime::Buffer;
 use runtime::dataset::{Assignment, BatchRules, Dataset};
-use wire::{Layout, Role, RunDescription, StateRoot, StateTree, Uid, Window, WindowRecord};
+use wire::{
+    Layout, Role, RunDescription, SampleDigest, StateRoot, StateTree, Uid, Window, WindowRecord,
+};
 
 use super::exchange::{Exchange, Sent};
 use super::folder::RunFolder;
 use super::identity;
 use super::journal::{Journal, Steps};
 use super::progress::{Screen, human_bytes};
-use super::samples::{self, WindowSamples};
+use super::samples::WindowSamples;
 use crate::config::Config;
 use crate::failure::Failure;
 
@@ -254,7 +256,8 @@ impl Peer {
     ) -> Result<Sent, Failure> {
         let clock = Instant::now();
         self.screen.phase("compressing");
-        let mut ids = samples::ids(&self.dataset, assignment)?;
+        let samples = assignment.samples();
+        let digest = SampleDigest(self.dataset.digest(samples)?);
         let (local, scratch) = self.trainer.params_and_scratch();
         let shared = read(&self.state.shared);
         let residual = read(&self.state.residual);
@@ -265,7 +268,8 @@ impl Peer {
             scratch.view_mut(),
         )?;
         drop((shared, residual));
-        let sent = self.exchange.encode(record.window, record.parent_root, &mut ids, update);
+        let sent =
+            self.exchange.encode(record.window, record.parent_root, samples.len(), digest, update);
         record.phases.compress_s = clock.elapsed().as_secs_f64();
 
         let clock = Instant::now();
