@@ -242,6 +242,19 @@ impl Chain for DevChain {
         })
     }
 
+    fn commitments(&self, netuid: Netuid) -> Result<Vec<(Hotkey, Commitment)>, ChainError> {
+        self.ledger.read(|transaction| {
+            let select = "SELECT hotkey, block, note FROM commitments WHERE netuid = ?1
+                          ORDER BY hotkey";
+            let mut statement = transaction.prepare_cached(select)?;
+            let notes = statement.query_map([netuid.0], |row| {
+                let commitment = Commitment { block: block_of(row, 1)?, bytes: row.get(2)? };
+                Ok((Hotkey(row.get(0)?), commitment))
+            })?;
+            Ok(notes.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
     fn metagraph(&self, netuid: Netuid) -> Result<Metagraph, ChainError> {
         self.ledger.read(|transaction| {
             let block = self.head_in(transaction)?.number;

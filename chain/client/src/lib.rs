@@ -139,6 +139,12 @@ pub trait Chain: Send + Sync {
     /// The chain is out of reach.
     fn commitment(&self, netuid: Netuid, hotkey: Hotkey) -> Result<Option<Commitment>, ChainError>;
 
+    /// The notes of all hotkeys that left one on this subnet, by hotkey.
+    ///
+    /// # Errors
+    /// The chain is out of reach.
+    fn commitments(&self, netuid: Netuid) -> Result<Vec<(Hotkey, Commitment)>, ChainError>;
+
     /// All seats of a subnet.
     ///
     /// # Errors

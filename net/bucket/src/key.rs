@@ -34,6 +34,13 @@ pub enum ObjectKey {
         /// Who signed it.
         hotkey: Hotkey,
     },
+    /// The merged update of `window`.
+    Merged {
+        /// The run.
+        run: RunId,
+        /// The window.
+        window: Window,
+    },
     /// The list of a checkpoint's parts, written last.
     CheckpointIndex {
         /// The run.
@@ -79,6 +86,7 @@ impl fmt::Display for ObjectKey {
             Self::WindowManifest { run, window, hotkey } => {
                 write!(f, "{run}/manifests/{:012}/{hotkey}", window.0)
             }
+            Self::Merged { run, window } => write!(f, "{run}/merged/{:012}", window.0),
             Self::CheckpointIndex { run, window } => {
                 write!(f, "{run}/checkpoints/{:012}/index", window.0)
             }
@@ -112,6 +120,9 @@ fn parse(text: &str) -> Option<ObjectKey> {
         return Some(ObjectKey::Run { run });
     }
     let window = Window(parts.next()?.parse().ok()?);
+    if kind == "merged" {
+        return Some(ObjectKey::Merged { run, window });
+    }
     let last = parts.next()?;
     match kind {
         "contributions" => Some(ObjectKey::contribution(run, window, last.parse().ok()?)),
@@ -172,12 +183,13 @@ mod tests {
 
     const RUN: RunId = RunId([0xab; 32]);
 
-    fn keys() -> [ObjectKey; 5] {
+    fn keys() -> [ObjectKey; 6] {
         let (window, hotkey) = (Window(62_834), Hotkey([7; 32]));
         [
             ObjectKey::Run { run: RUN },
             ObjectKey::contribution(RUN, window, hotkey),
             ObjectKey::window_manifest(RUN, window, hotkey),
+            ObjectKey::Merged { run: RUN, window },
             ObjectKey::CheckpointIndex { run: RUN, window },
             ObjectKey::checkpoint(RUN, window, 3),
         ]

@@ -3,25 +3,33 @@
 //! Nothing here does I/O, reads a clock or draws a random number; whatever parses bytes treats them
 //! as hostile, bounds every length before it allocates, and returns a value that is valid for good.
 
+mod checkpoint_index;
 mod codec;
 pub mod contribution;
+mod document;
 mod foreign_text;
 mod id;
 mod keypair;
 mod layout;
+mod manifest;
+mod merged;
 mod model_spec;
+mod note;
 pub mod protocol;
 mod recipe;
 mod rejection;
 mod run;
 pub mod state_root;
+mod verdict;
 mod window_record;
 mod windows;
 
+pub use checkpoint_index::{CheckpointIndex, CheckpointPart, SignedCheckpointIndex};
 pub use codec::{
     CODEBOOK_BYTES, CODES_PER_BYTE, IndexCodec, SectionFault, SparseShape, SparseTensor,
 };
 pub use contribution::{Body, BodyShape, Claims, Contribution, Expected, Header, Verified};
+pub use document::{Document, DocumentError, Signed};
 pub use foreign_text::ForeignText;
 pub use id::{
     BlockNumber, Digest, HexError, Hotkey, Netuid, RunId, SampleDigest, Signature, StateRoot, Uid,
@@ -29,10 +37,14 @@ pub use id::{
 };
 pub use keypair::{Keypair, verify};
 pub use layout::{Layout, LayoutError, Shape, Tensor, Tiling};
+pub use manifest::{Accepted, Content, Manifest, ManifestRef, SignedManifest};
+pub use merged::{Merged, MergedClaims, MergedFault, merge, merged_bytes};
 pub use model_spec::ModelSpec;
+pub use note::{Note, NoteFault, PLACE_BYTES_MAX};
 pub use recipe::{Aggregation, Flat, Inner, Optimizer, Outer, Quantiser, Schedule};
 pub use rejection::Rejection;
-pub use run::{Dataset, RunDescription, RunError, Shard, SignedRun};
+pub use run::{Dataset, RunDescription, Shard, SignedRun};
 pub use state_root::StateTree;
+pub use verdict::{Announced, Verdict, Voter, verdict};
 pub use window_record::{Phases, Rejected, Role, WindowRecord};
-pub use windows::{Windows, window_of};
+pub use windows::{Span, Windows};

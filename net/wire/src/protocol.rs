@@ -35,6 +35,38 @@ pub const RUN_BYTES_MAX: usize = 1 << 20;
 /// Changing this breaks the reading of runs with longer names.
 pub const RUN_NAME_BYTES_MAX: usize = 64;
 
+/// First bytes of what a validator signs, before the canonical manifest.
+/// Changing this breaks every manifest.
+pub const MANIFEST_MAGIC: [u8; 8] = *b"COV72MAN";
+
+/// Version of the round manifest.
+/// Changing this breaks every manifest.
+pub const MANIFEST_VERSION: u16 = 1;
+
+/// Longest manifest, in bytes of its text: a verdict on every seat and a root for every tensor.
+/// Changing this breaks the reading of manifests of very large models.
+pub const MANIFEST_BYTES_MAX: usize = 1 << 20;
+
+/// First bytes of a merged update.
+/// Changing this breaks every merged update.
+pub const MERGED_MAGIC: [u8; 8] = *b"COV72MRG";
+
+/// Version of the merged update.
+/// Changing this breaks every merged update.
+pub const MERGED_VERSION: u16 = 1;
+
+/// First bytes of what a validator signs, before the canonical checkpoint index.
+/// Changing this breaks every published checkpoint.
+pub const CHECKPOINT_MAGIC: [u8; 8] = *b"COV72CKP";
+
+/// Version of the checkpoint index.
+/// Changing this breaks every published checkpoint.
+pub const CHECKPOINT_VERSION: u16 = 1;
+
+/// Longest checkpoint index, in bytes of its text.
+/// Changing this breaks the reading of checkpoints in very many parts.
+pub const CHECKPOINT_BYTES_MAX: usize = 1 << 20;
+
 /// Version of the window record.
 /// Changing this breaks whatever reads the records of a node.
 pub const WINDOW_RECORD_VERSION: u16 = 1;

@@ -52,6 +52,13 @@ rejections! {
     "early": Early { early_ms: u64 } => "it came {early_ms} ms before its window ended";
     /// The chain does not know the hotkey.
     "not_registered": NotRegistered { hotkey: Hotkey } => "hotkey {hotkey} is not registered";
+    /// The peer's note on the chain names no bucket.
+    "no_bucket": NoBucket { note: ForeignText } => "its note names no bucket: \"{note}\"";
+    /// Its bucket does not answer, or not in time.
+    "unreachable": Unreachable {} => "its bucket did not answer in time";
+    /// An object that no contribution of this run can be.
+    "object_length": ObjectLength { found: u64, expected: u64 } =>
+        "the object has {found} bytes, the run's have {expected}";
     /// Another peer sent the same bytes first.
     "duplicate": Duplicate { of: Uid } => "its body is the same as that of uid {of}";
 

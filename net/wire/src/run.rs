@@ -1,16 +1,12 @@
 //! The run description: everything that all nodes of one run share, signed by the run's owner.
 //!
-//! It is JSON. Its canonical bytes (no white space, keys in the order of the fields here, numbers
-//! in their shortest form) hash to the run id, so a file may be laid out as a person likes and
-//! still names the same run. Unknown keys are refused by name: two nodes never read one file
-//! differently.
+//! It is a [`Document`]: its canonical bytes hash to the run id, so a file may be laid out as a
+//! person likes and still names the same run.
 
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::{RUN_BYTES_MAX, RUN_MAGIC, RUN_NAME_BYTES_MAX, RUN_VERSION};
-use crate::{
-    Digest, Hotkey, Inner, Keypair, ModelSpec, Outer, RunId, Signature, StateRoot, Windows, verify,
-};
+use crate::{Digest, Document, Hotkey, Inner, ModelSpec, Outer, RunId, Signed, StateRoot, Windows};
 
 /// What a run is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,59 +52,31 @@ pub struct Shard {
     pub sample_ids: Digest,
 }
 
-/// Why some text is no run description.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The text is longer than any description.
-    #[error("the run description has {bytes} bytes, more than {RUN_BYTES_MAX}: check the file")]
-    TooLong {
-        /// Its length.
-        bytes: usize,
-    },
-    /// It is not the JSON that it should be; the message names the line and the key.
-    #[error("the run description does not read: {0}")]
-    Text(#[from] serde_json::Error),
-    /// It is of another version.
-    #[error("the run description is of version {found}, this program knows {RUN_VERSION}: upgrade")]
-    Version {
-        /// The version it names.
-        found: u16,
-    },
-    /// A value is out of its range.
-    #[error("the run description's {key} must be {rule}")]
-    Value {
-        /// Which value.
-        key: &'static str,
-        /// What it must be.
-        rule: &'static str,
-    },
-    /// The owner did not sign this description.
-    #[error("the run description is not signed by its owner {owner}: fetch it again")]
-    Signature {
-        /// The owner it names.
-        owner: Hotkey,
-    },
-}
+/// A run description with its owner's signature: the object that a run publishes.
+pub type SignedRun = Signed<RunDescription>;
 
 impl RunDescription {
-    /// Reads and checks a description.
-    ///
-    /// # Errors
-    /// The text is too long, is not JSON of this shape, or holds a value out of its range.
-    pub fn parse(text: &[u8]) -> Result<Self, RunError> {
-        let run: Self = parse_bounded(text)?;
-        run.check()?;
-        Ok(run)
+    /// The run's name: BLAKE3 of the canonical bytes.
+    pub fn id(&self) -> RunId {
+        RunId(self.hash().0)
+    }
+}
+
+impl Document for RunDescription {
+    const MAGIC: [u8; 8] = RUN_MAGIC;
+    const VERSION: u16 = RUN_VERSION;
+    const BYTES_MAX: usize = RUN_BYTES_MAX;
+    const NAME: &'static str = "run description";
+
+    fn version(&self) -> u16 {
+        self.version
     }
 
-    /// Checks every value against its range.
-    ///
-    /// # Errors
-    /// The version is another one, or a value is out of its range; the first such is named.
-    pub fn check(&self) -> Result<(), RunError> {
-        if self.version != RUN_VERSION {
-            return Err(RunError::Version { found: self.version });
-        }
+    fn signer(&self) -> Hotkey {
+        self.owner
+    }
+
+    fn broken_rule(&self) -> Option<(&'static str, &'static str)> {
         let dash_case = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
         let name = self.name.as_bytes();
         let named = (1..=RUN_NAME_BYTES_MAX).contains(&name.len());
@@ -124,81 +92,10 @@ impl RunDescription {
             (shards.iter().all(|shard| shard.samples > 0), "dataset.shards.samples", "at least 1"),
         ];
         let broken = rules.into_iter().find(|(holds, _, _)| !holds);
-        let broken = broken
+        broken
             .map(|(_, key, rule)| (key, rule))
             .or_else(|| self.model.broken_rule())
             .or_else(|| self.inner.broken_rule())
-            .or_else(|| self.outer.broken_rule());
-        match broken {
-            Some((key, rule)) => Err(RunError::Value { key, rule }),
-            None => Ok(()),
-        }
+            .or_else(|| self.outer.broken_rule())
     }
-
-    /// The bytes that are hashed and signed.
-    pub fn canonical_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("a description has string keys only")
-    }
-
-    /// BLAKE3 of the canonical bytes.
-    pub fn id(&self) -> RunId {
-        RunId(*blake3::hash(&self.canonical_bytes()).as_bytes())
-    }
-
-    fn signed_bytes(&self) -> Vec<u8> {
-        [&RUN_MAGIC[..], &self.canonical_bytes()].concat()
-    }
-}
-
-/// A run description with its owner's signature: the object that a run publishes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SignedRun {
-    run: RunDescription,
-    signature: Signature,
-}
-
-impl SignedRun {
-    /// Checks and signs a description, naming the signer as its owner.
-    ///
-    /// # Errors
-    /// A value is out of its range.
-    pub fn sign(mut run: RunDescription, owner: &Keypair) -> Result<Self, RunError> {
-        run.owner = owner.hotkey();
-        run.check()?;
-        let signature = owner.sign(&run.signed_bytes());
-        Ok(Self { run, signature })
-    }
-
-    /// Reads a published description and checks its values and its signature.
-    ///
-    /// # Errors
-    /// As [`RunDescription::parse`], or the signature is not the owner's.
-    pub fn parse(text: &[u8]) -> Result<Self, RunError> {
-        let signed: Self = parse_bounded(text)?;
-        signed.run.check()?;
-        let owner = signed.run.owner;
-        if verify(owner, &signed.run.signed_bytes(), &signed.signature) {
-            Ok(signed)
-        } else {
-            Err(RunError::Signature { owner })
-        }
-    }
-
-    /// What is published.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec_pretty(self).expect("a description has string keys only")
-    }
-
-    /// The description, whose signature holds.
-    pub fn run(&self) -> &RunDescription {
-        &self.run
-    }
-}
-
-fn parse_bounded<T: serde::de::DeserializeOwned>(text: &[u8]) -> Result<T, RunError> {
-    if text.len() > RUN_BYTES_MAX {
-        return Err(RunError::TooLong { bytes: text.len() });
-    }
-    Ok(serde_json::from_slice(text)?)
 }

@@ -1,70 +1,104 @@
-//! Which window a chain block belongs to: pure arithmetic, the same on every node.
+//! When windows begin and end, in chain blocks: pure arithmetic, the same on every node.
 //!
-//! Windows are counted from the run's first block. Nothing else may assume that a window is a fixed
-//! run of blocks: a window that closes on quorum would replace this file.
+//! A window begins where the one before it closed. It closes when its manifest says so, and at the
+//! latest `blocks_per_window + judge_blocks` after its beginning, without one. So the chain is the
+//! only clock, and a round in which everybody has delivered does not wait for it.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{BlockNumber, Window};
 
-/// How a run cuts the chain into windows.
+/// How long the windows of a run may last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Windows {
     /// First chain block of window 0.
     pub first_block: BlockNumber,
-    /// Chain blocks in one window, at least 1.
+    /// Chain blocks after which a window takes no more contributions, at least 1.
     pub blocks_per_window: u64,
+    /// Chain blocks that validators have to publish a manifest, and in which one of them may still
+    /// overtake another of less stake.
+    pub judge_blocks: u64,
+}
+
+/// Where one window lies on the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The window.
+    pub window: Window,
+    /// Its first block.
+    pub first_block: BlockNumber,
+    /// First block at which contributions come too late.
+    pub deadline: BlockNumber,
+    /// Last block in which a manifest counts.
+    pub limit: BlockNumber,
 }
 
 impl Windows {
-    /// The window that `block` lies in; none before the run's first block.
-    pub fn window_of(self, block: BlockNumber) -> Option<Window> {
-        let since = block.0.checked_sub(self.first_block.0)?;
-        window_of(BlockNumber(since), self.blocks_per_window)
+    /// Where the run begins.
+    pub fn first(self) -> Span {
+        self.span(Window(0), self.first_block)
     }
 
-    /// First block of `window`; the block after the last representable one counts as that one.
-    pub fn first_block_of(self, window: Window) -> BlockNumber {
-        let since = window.0.saturating_mul(self.blocks_per_window);
-        BlockNumber(self.first_block.0.saturating_add(since))
+    /// The span of `window` when it begins with `first_block`.
+    pub fn span(self, window: Window, first_block: BlockNumber) -> Span {
+        let deadline = BlockNumber(first_block.0.saturating_add(self.blocks_per_window));
+        let limit = BlockNumber(deadline.0.saturating_add(self.judge_blocks));
+        Span { window, first_block, deadline, limit }
     }
 
-    /// First block after `window`: the deadline for its contributions.
-    pub fn end_block_of(self, window: Window) -> BlockNumber {
-        let first = self.first_block_of(window);
-        BlockNumber(first.0.saturating_add(self.blocks_per_window))
+    /// The window after one that closed at block `close`.
+    pub fn after(self, window: Window, close: BlockNumber) -> Span {
+        self.span(Window(window.0.saturating_add(1)), close)
     }
-}
 
-/// `floor(block / blocks_per_window)`; none if windows have no blocks.
-pub fn window_of(block: BlockNumber, blocks_per_window: u64) -> Option<Window> {
-    block.0.checked_div(blocks_per_window).map(Window)
+    /// The span that `head` lies in if no manifest was published since `span` began: windows
+    /// without one last until their limit.
+    pub fn without_manifests(self, span: Span, head: BlockNumber) -> Span {
+        let length = (span.limit.0 - span.first_block.0).max(1);
+        let passed = head.0.saturating_sub(span.first_block.0).saturating_sub(1) / length;
+        let first_block = span.first_block.0.saturating_add(passed.saturating_mul(length));
+        self.span(Window(span.window.0.saturating_add(passed)), BlockNumber(first_block))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const RUN: Windows = Windows { first_block: BlockNumber(1_000), blocks_per_window: 115 };
+    const RUN: Windows =
+        Windows { first_block: BlockNumber(1_000), blocks_per_window: 100, judge_blocks: 15 };
 
-    #[test]
-    fn the_first_block_opens_a_window_and_the_end_block_the_next_one() {
-        assert_eq!(RUN.window_of(BlockNumber(999)), None);
-        assert_eq!(RUN.window_of(BlockNumber(1_000)), Some(Window(0)));
-        assert_eq!(RUN.window_of(BlockNumber(1_114)), Some(Window(0)));
-        assert_eq!(RUN.window_of(BlockNumber(1_115)), Some(Window(1)));
-        for window in [0, 1, 7, 62_834].map(Window) {
-            let (first, end) = (RUN.first_block_of(window), RUN.end_block_of(window));
-            assert_eq!(RUN.window_of(first), Some(window));
-            assert_eq!(RUN.window_of(BlockNumber(end.0 - 1)), Some(window));
-            assert_eq!(RUN.window_of(end), Some(Window(window.0 + 1)));
-        }
+    fn at(span: Span, head: u64) -> Span {
+        RUN.without_manifests(span, BlockNumber(head))
     }
 
     #[test]
-    fn far_windows_saturate_and_empty_windows_hold_no_block() {
-        assert_eq!(RUN.end_block_of(Window(u64::MAX)), BlockNumber(u64::MAX));
-        assert_eq!(window_of(BlockNumber(7), 0), None);
+    fn without_manifests_a_window_lasts_until_its_limit() {
+        let first = RUN.first();
+        assert_eq!((first.deadline, first.limit), (BlockNumber(1_100), BlockNumber(1_115)));
+        for head in [0, 999, 1_000, 1_115] {
+            assert_eq!(at(first, head), first);
+        }
+        // The limit's own block still belongs to the window, for a manifest in it counts.
+        let second = at(first, 1_116);
+        assert_eq!((second.window, second.first_block), (Window(1), BlockNumber(1_115)));
+        assert_eq!(at(first, 1_230), second);
+        assert_eq!(at(first, 1_231).window, Window(2));
+        assert_eq!(at(second, 1_231), at(first, 1_231));
+    }
+
+    #[test]
+    fn a_window_begins_where_the_one_before_it_closed() {
+        let next = RUN.after(Window(7), BlockNumber(1_040));
+        assert_eq!((next.window, next.first_block), (Window(8), BlockNumber(1_040)));
+    }
+
+    #[test]
+    fn far_blocks_and_windows_saturate() {
+        let far = RUN.after(Window(u64::MAX), BlockNumber(u64::MAX));
+        assert_eq!((far.window, far.limit), (Window(u64::MAX), BlockNumber(u64::MAX)));
+        assert_eq!(at(far, u64::MAX), far);
+        assert_eq!(at(RUN.first(), u64::MAX).window.0, (u64::MAX - 1_001) / 115);
     }
 }

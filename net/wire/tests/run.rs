@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 use wire::{
-    Aggregation, BlockNumber, Dataset, Digest, Flat, Hotkey, IndexCodec, Inner, Keypair, ModelSpec,
-    Optimizer, Outer, Quantiser, RunDescription, RunError, Schedule, Shard, SignedRun, StateRoot,
-    Windows,
+    Aggregation, BlockNumber, Dataset, Digest, Document, DocumentError, Flat, Hotkey, IndexCodec,
+    Inner, Keypair, ModelSpec, Optimizer, Outer, Quantiser, RunDescription, Schedule, Shard,
+    SignedRun, StateRoot, Windows,
 };
 
 fn description() -> RunDescription {
@@ -25,7 +25,7 @@ fn description() -> RunDescription {
             seq_len: 2048,
             tied: true,
         },
-        windows: Windows { first_block: BlockNumber(7), blocks_per_window: 115 },
+        windows: Windows { first_block: BlockNumber(7), blocks_per_window: 115, judge_blocks: 10 },
         inner: Inner {
             steps: 30,
             batch_samples: 192,
@@ -59,7 +59,9 @@ fn description() -> RunDescription {
 }
 
 fn signed() -> SignedRun {
-    SignedRun::sign(description(), &Keypair::from_seed([9; 32])).unwrap()
+    let owner = Keypair::from_seed([9; 32]);
+    let run = RunDescription { owner: owner.hotkey(), ..description() };
+    SignedRun::sign(run, &owner).unwrap()
 }
 
 #[test]
@@ -87,7 +89,7 @@ fn every_value_takes_part_in_the_id() {
 
 #[test]
 fn the_id_of_a_known_description_stays_what_it_is() {
-    let id = "7c53ae0224f75a2edc4d34b1fe0e9b1ad3cdf77ac5f69eea8db2dcd056168c50";
+    let id = "9e20b79db52e0d3e9c53bace27f87a908e24f3ae5dba0a1f461165e42bc2ae7a";
     assert_eq!(description().id().to_string(), id);
 }
 
@@ -123,7 +125,7 @@ fn values_out_of_range_are_refused_by_key() {
         let mut run = description();
         change(&mut run);
         match run.check() {
-            Err(RunError::Value { key, .. }) => assert_eq!(key, expected),
+            Err(DocumentError::Value { key, .. }) => assert_eq!(key, expected),
             other => panic!("{expected}: {other:?}"),
         }
     }
@@ -134,27 +136,34 @@ fn only_the_owner_can_sign_a_run() {
     let published = signed().to_bytes();
     let read = SignedRun::parse(&published).unwrap();
     assert_eq!(read, signed());
-    assert_eq!(read.run().owner, Keypair::from_seed([9; 32]).hotkey());
+    assert_eq!(read.document().owner, Keypair::from_seed([9; 32]).hotkey());
     let text = String::from_utf8(published).unwrap();
     let changed = text.replace("\"alpha\": 0.4", "\"alpha\": 0.5");
     assert_ne!(changed, text);
-    assert!(matches!(SignedRun::parse(changed.as_bytes()), Err(RunError::Signature { .. })));
+    assert!(matches!(SignedRun::parse(changed.as_bytes()), Err(DocumentError::Signature { .. })));
     let stranger = Keypair::from_seed([8; 32]).hotkey().to_string();
-    let stolen = text.replace(&read.run().owner.to_string(), &stranger);
-    assert!(matches!(SignedRun::parse(stolen.as_bytes()), Err(RunError::Signature { .. })));
+    let stolen = text.replace(&read.document().owner.to_string(), &stranger);
+    assert!(matches!(SignedRun::parse(stolen.as_bytes()), Err(DocumentError::Signature { .. })));
+}
+
+#[test]
+fn nobody_signs_for_another() {
+    let stranger = Keypair::from_seed([8; 32]);
+    let signed = SignedRun::sign(description(), &stranger);
+    assert!(matches!(signed, Err(DocumentError::Signature { .. })));
 }
 
 #[test]
 fn text_that_is_too_long_is_refused_before_it_is_read() {
     let long = vec![b' '; wire::protocol::RUN_BYTES_MAX + 1];
-    assert!(matches!(SignedRun::parse(&long), Err(RunError::TooLong { .. })));
+    assert!(matches!(SignedRun::parse(&long), Err(DocumentError::TooLong { .. })));
 }
 
 #[test]
 fn a_later_version_asks_for_an_upgrade() {
     let mut run = description();
     run.version = 2;
-    assert!(matches!(run.check(), Err(RunError::Version { found: 2 })));
+    assert!(matches!(run.check(), Err(DocumentError::Version { found: 2, .. })));
 }
 
 proptest! {

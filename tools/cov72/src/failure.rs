@@ -8,7 +8,7 @@ use chain::ChainError;
 use model::sparseloco::SparseLocoError;
 use model::{ModelError, TokenizerError};
 use runtime::dataset::DatasetError;
-use wire::{RunError, Window};
+use wire::{DocumentError, Window};
 
 /// A sentence and the exit code that goes with it.
 #[derive(Debug)]
@@ -113,8 +113,8 @@ impl From<SparseLocoError> for Failure {
     }
 }
 
-impl From<RunError> for Failure {
-    fn from(error: RunError) -> Self {
+impl From<DocumentError> for Failure {
+    fn from(error: DocumentError) -> Self {
         Self::usage(error)
     }
 }

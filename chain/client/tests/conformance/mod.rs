@@ -116,6 +116,7 @@ fn notes_are_replaced_bounded_and_for_members(subject: &dyn Subject) {
     let refused = chain.commit(NETUID, &member, &too_long);
     assert!(matches!(refused, Err(ChainError::CommitmentTooLarge { .. })), "{refused:?}");
     let note = chain.commitment(NETUID, hotkey).unwrap().unwrap();
+    assert_eq!(chain.commitments(NETUID).unwrap(), [(hotkey, note.clone())]);
     assert_eq!((note.block, note.bytes), (number(subject), longest));
 }
 

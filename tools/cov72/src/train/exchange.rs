@@ -151,7 +151,7 @@ impl Exchange {
     /// The window is over: on a chain of this machine's own, the next one begins at once. A chain
     /// that is ahead already, because this window was trained before a kill, stays as it is.
     pub(super) fn close_window(&self, window: Window) -> Result<(), Failure> {
-        let end = self.run.windows.end_block_of(window).0;
+        let end = self.run.windows.first_block.0 + window.0 + 1;
         let head = self.chain.head()?.number.0;
         if head < end {
             self.chain.advance(end - head)?;

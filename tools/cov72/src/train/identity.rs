@@ -8,7 +8,8 @@ use wire::{
 use crate::config::Config;
 
 /// On one machine nobody waits for blocks: each window is one, made on demand.
-const LOCAL_WINDOWS: Windows = Windows { first_block: BlockNumber(0), blocks_per_window: 1 };
+const LOCAL_WINDOWS: Windows =
+    Windows { first_block: BlockNumber(0), blocks_per_window: 1, judge_blocks: 0 };
 
 /// The description of a run on this machine.
 pub(super) fn describe(

@@ -362,9 +362,9 @@ fn agree_on_run(
     if !folder.holds_a_run() {
         let signed = wire::SignedRun::sign(wanted, keypair)?;
         folder.keep_run(&signed)?;
-        return Ok(signed.run().clone());
+        return Ok(signed.document().clone());
     }
-    let held = folder.run()?.run().clone();
+    let held = folder.run()?.into_document();
     match identity::difference(&held, &wanted) {
         None => Ok(held),
         Some(found) => Err(Failure::usage(format!(
