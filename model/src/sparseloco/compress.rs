@@ -94,6 +94,23 @@ impl Compressor {
         Ok(&self.sent)
     }
 
+    /// Adds what the last [`Compressor::compress`] sent to `m_out` again: for a contribution that
+    /// did not arrive, or did not count.
+    ///
+    /// # Panics
+    /// `m_out` is not as long as the layout.
+    pub fn take_back(&self, mut m_out: ViewMut<'_, f32>) {
+        assert_eq!(m_out.len(), self.layout.params(), "as long as the layout");
+        for (tensor, sent) in self.layout.tensors().iter().zip(&self.sent) {
+            let (grid, k) = (grid_of(sent.shape()), sent.shape().k());
+            let negated = sent.codebook().map(|entry| -entry);
+            let (indices, codes) = (sent.indices().into(), sent.codes().into());
+            let m = m_out.reborrow().slice(tensor.range());
+            self.device
+                .install(|| subtract_sent(&self.device, grid, k, negated, indices, codes, m));
+        }
+    }
+
     /// A null round's contribution, which changes nothing, and a residual of zero: for windows in
     /// which a peer listens only.
     ///

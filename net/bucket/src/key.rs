@@ -70,6 +70,18 @@ impl ObjectKey {
         Self::WindowManifest { run, window, hotkey }
     }
 
+    /// The window that the object belongs to.
+    pub fn window(&self) -> Option<Window> {
+        match *self {
+            Self::Run { .. } => None,
+            Self::Contribution { window, .. }
+            | Self::WindowManifest { window, .. }
+            | Self::Merged { window, .. }
+            | Self::CheckpointIndex { window, .. }
+            | Self::CheckpointPart { window, .. } => Some(window),
+        }
+    }
+
     /// Key of one part of a checkpoint.
     pub fn checkpoint(run: RunId, window: Window, part: u32) -> Self {
         Self::CheckpointPart { run, window, part }

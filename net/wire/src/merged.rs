@@ -153,11 +153,7 @@ impl<'a> Merged<'a> {
     pub fn tensor(&self, peer: usize, section: usize) -> Result<SparseTensor, MergedFault> {
         let body_bytes = self.shape.body_bytes() as usize;
         let body = &self.bodies[peer * body_bytes..(peer + 1) * body_bytes];
-        let bytes = &body[self.shape.section_range(section)];
-        let tensor = self.shape.index_codec().decode(self.shape.sections()[section], bytes);
-        tensor.map_err(|fault| MergedFault::Section {
-            uid: self.uids[peer],
-            reason: Rejection::of_section(section as u32, fault),
-        })
+        let tensor = self.shape.decode_section(section, &body[self.shape.section_range(section)]);
+        tensor.map_err(|reason| MergedFault::Section { uid: self.uids[peer], reason })
     }
 }

@@ -51,15 +51,6 @@ impl Windows {
     pub fn after(self, window: Window, close: BlockNumber) -> Span {
         self.span(Window(window.0.saturating_add(1)), close)
     }
-
-    /// The span that `head` lies in if no manifest was published since `span` began: windows
-    /// without one last until their limit.
-    pub fn without_manifests(self, span: Span, head: BlockNumber) -> Span {
-        let length = (span.limit.0 - span.first_block.0).max(1);
-        let passed = head.0.saturating_sub(span.first_block.0).saturating_sub(1) / length;
-        let first_block = span.first_block.0.saturating_add(passed.saturating_mul(length));
-        self.span(Window(span.window.0.saturating_add(passed)), BlockNumber(first_block))
-    }
 }
 
 #[cfg(test)]
@@ -69,36 +60,16 @@ mod tests {
     const RUN: Windows =
         Windows { first_block: BlockNumber(1_000), blocks_per_window: 100, judge_blocks: 15 };
 
-    fn at(span: Span, head: u64) -> Span {
-        RUN.without_manifests(span, BlockNumber(head))
-    }
-
-    #[test]
-    fn without_manifests_a_window_lasts_until_its_limit() {
-        let first = RUN.first();
-        assert_eq!((first.deadline, first.limit), (BlockNumber(1_100), BlockNumber(1_115)));
-        for head in [0, 999, 1_000, 1_115] {
-            assert_eq!(at(first, head), first);
-        }
-        // The limit's own block still belongs to the window, for a manifest in it counts.
-        let second = at(first, 1_116);
-        assert_eq!((second.window, second.first_block), (Window(1), BlockNumber(1_115)));
-        assert_eq!(at(first, 1_230), second);
-        assert_eq!(at(first, 1_231).window, Window(2));
-        assert_eq!(at(second, 1_231), at(first, 1_231));
-    }
-
     #[test]
     fn a_window_begins_where_the_one_before_it_closed() {
         let next = RUN.after(Window(7), BlockNumber(1_040));
         assert_eq!((next.window, next.first_block), (Window(8), BlockNumber(1_040)));
+        assert_eq!((next.deadline, next.limit), (BlockNumber(1_140), BlockNumber(1_155)));
     }
 
     #[test]
     fn far_blocks_and_windows_saturate() {
         let far = RUN.after(Window(u64::MAX), BlockNumber(u64::MAX));
         assert_eq!((far.window, far.limit), (Window(u64::MAX), BlockNumber(u64::MAX)));
-        assert_eq!(at(far, u64::MAX), far);
-        assert_eq!(at(RUN.first(), u64::MAX).window.0, (u64::MAX - 1_001) / 115);
     }
 }

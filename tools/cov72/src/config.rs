@@ -9,9 +9,12 @@ use std::path::{Path, PathBuf};
 
 use model::Preset;
 use serde::{Deserialize, Serialize};
-use wire::{Inner, ModelSpec, Outer};
+use wire::{Inner, ModelSpec, Outer, RunDescription, SignedRun};
 
 use crate::failure::Failure;
+
+/// Windows of a node in a network that is not told when to stop.
+pub(crate) const WINDOWS_WITHOUT_END: u64 = i64::MAX as u64;
 
 /// Every number that a run is made of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +36,39 @@ pub(crate) struct Config {
     pub(crate) outer: Outer,
     /// This node's own affairs, which change no bit of the result within one `tp`.
     pub(crate) node: Node,
+    /// The network to join, if any.
+    pub(crate) network: Network,
+}
+
+/// Where a node finds its network. What all nodes of a run share comes from its description.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Network {
+    /// The signed run description; empty to train alone.
+    pub(crate) run: PathBuf,
+    /// File of the dev chain.
+    pub(crate) chain: PathBuf,
+    /// The subnet.
+    pub(crate) netuid: u16,
+    /// This node's own bucket; empty for the folder `bucket` in the run folder.
+    pub(crate) bucket: String,
+    /// Milliseconds between two looks at chain and buckets.
+    pub(crate) poll_ms: u64,
+    /// Windows between two checkpoints that a validator publishes.
+    pub(crate) checkpoint_every: u64,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self {
+            run: PathBuf::new(),
+            chain: PathBuf::new(),
+            netuid: 72,
+            bucket: String::new(),
+            poll_ms: 200,
+            checkpoint_every: 10,
+        }
+    }
 }
 
 /// What concerns one node only.
@@ -72,6 +108,36 @@ impl Config {
                 tp: 1,
                 micro_batch_samples: 1,
             },
+            network: Network::default(),
+        }
+    }
+
+    /// The configuration of a node of the network that the file at `path` names, and the network's
+    /// run; none if it names no network.
+    pub(crate) fn of_network(path: &Path) -> Result<Option<(Self, RunDescription)>, Failure> {
+        let table: toml::Table = read(path)?.parse().unwrap_or_default();
+        let named = table.get("network").and_then(|network| network.get("run")?.as_str());
+        let Some(named) = named.filter(|named| !named.is_empty()) else { return Ok(None) };
+        let run = read_run(Path::new(named))?;
+        let mut config = Self::of_run(&run).overlaid(path)?;
+        if config.node.dir.as_os_str().is_empty() {
+            config.node.dir = path.parent().unwrap_or(Path::new(".")).to_path_buf();
+        }
+        Ok(Some((config, run)))
+    }
+
+    /// What `run` says, with the defaults of a node.
+    fn of_run(run: &RunDescription) -> Self {
+        let preset = model::preset("nano").expect("the default preset");
+        Self {
+            name: run.name.clone(),
+            preset: run.name.clone(),
+            seed: run.seed,
+            windows: WINDOWS_WITHOUT_END,
+            model: run.model.clone(),
+            inner: run.inner.clone(),
+            outer: run.outer.clone(),
+            ..Self::from_preset(&preset)
         }
     }
 
@@ -155,6 +221,12 @@ impl Config {
         if self.windows == 0 {
             return refuse("windows", 0, "at least 1");
         }
+        if self.network.poll_ms == 0 {
+            return refuse("network.poll_ms", 0, "at least 1");
+        }
+        if self.network.checkpoint_every == 0 {
+            return refuse("network.checkpoint_every", 0, "at least 1");
+        }
         if self.node.tp == 0 {
             return refuse("node.tp", 0, "at least 1");
         }
@@ -166,6 +238,15 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// Reads a signed run description.
+pub(crate) fn read_run(path: &Path) -> Result<RunDescription, Failure> {
+    let text = std::fs::read(path)
+        .map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))?;
+    let signed = SignedRun::parse(&text)
+        .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+    Ok(signed.into_document())
 }
 
 fn read(path: &Path) -> Result<String, Failure> {

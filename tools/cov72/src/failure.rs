@@ -45,6 +45,11 @@ impl Failure {
         Self { exit: 130, message: message.to_string() }
     }
 
+    /// Whether somebody stopped the command.
+    pub(crate) fn is_interrupt(&self) -> bool {
+        self.exit == 130
+    }
+
     /// The same failure, naming the window it happened in.
     pub(crate) fn within(self, window: Window) -> Self {
         Self { message: format!("window {}: {}", window.0 + 1, self.message), ..self }

@@ -7,8 +7,10 @@ use clap::{Parser, Subcommand};
 mod config;
 mod data;
 mod failure;
+mod node;
 mod stdout;
 mod train;
+mod validate;
 
 /// Train large language models together, over the open internet, among strangers.
 #[derive(Debug, Parser)]
@@ -21,12 +23,14 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(train::TrainArgs),
+    Validate(validate::ValidateArgs),
     Data(data::DataArgs),
 }
 
 fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Train(args) => train::run(&args),
+        Command::Validate(args) => validate::run(&args),
         Command::Data(args) => data::run(args),
     };
     match done {

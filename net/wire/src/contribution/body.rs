@@ -1,8 +1,6 @@
 //! The body: one section per tensor, each decodable by itself, once the whole is known to be the
 //! one that was signed.
 
-use rayon::prelude::*;
-
 use super::{BodyShape, Header, Verified};
 use crate::{Digest, Rejection, SparseTensor};
 
@@ -58,9 +56,7 @@ impl Body<'_> {
     /// The layout has no such tensor.
     pub fn tensor(&self, section: usize) -> Result<SparseTensor, Rejection> {
         let shape: &BodyShape = self.verified.shape;
-        let bytes = &self.bytes[shape.section_range(section)];
-        let tensor = shape.index_codec().decode(shape.sections()[section], bytes);
-        tensor.map_err(|fault| Rejection::of_section(section as u32, fault))
+        shape.decode_section(section, &self.bytes[shape.section_range(section)])
     }
 
     /// Decodes all sections, on all threads.
@@ -68,10 +64,7 @@ impl Body<'_> {
     /// # Errors
     /// A section is not the encoding of a valid update; of several, the first is named.
     pub fn decode(&self) -> Result<Contribution, Rejection> {
-        let count = self.verified.shape.sections().len();
-        let tensors: Vec<_> =
-            (0..count).into_par_iter().map(|section| self.tensor(section)).collect();
-        let tensors = tensors.into_iter().collect::<Result<_, _>>()?;
+        let tensors = self.verified.shape.decode(self.bytes)?;
         Ok(Contribution { header: self.verified.header, tensors })
     }
 }

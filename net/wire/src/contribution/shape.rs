@@ -3,7 +3,9 @@
 
 use std::ops::Range;
 
-use crate::{Digest, IndexCodec, Layout, SparseShape};
+use rayon::prelude::*;
+
+use crate::{Digest, IndexCodec, Layout, Rejection, SparseShape, SparseTensor};
 
 /// Shapes and places of all sections of a run's contributions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +57,31 @@ impl BodyShape {
     pub fn section_range(&self, section: usize) -> Range<usize> {
         let start = if section == 0 { 0 } else { self.ends[section - 1] };
         start..self.ends[section]
+    }
+
+    /// Decodes a body, all sections on all threads.
+    ///
+    /// # Errors
+    /// It is not as long as it should be, or a section is not the encoding of a valid update; of
+    /// several, the first is named.
+    pub fn decode(&self, body: &[u8]) -> Result<Vec<SparseTensor>, Rejection> {
+        let (found, claimed) = (body.len() as u64, self.body_bytes());
+        if found != claimed {
+            return Err(Rejection::OtherBodyLength { found, claimed });
+        }
+        let decode = |section| self.decode_section(section, &body[self.section_range(section)]);
+        let tensors: Vec<_> = (0..self.sections.len()).into_par_iter().map(decode).collect();
+        tensors.into_iter().collect()
+    }
+
+    /// Decodes what tensor `section` sends.
+    pub(crate) fn decode_section(
+        &self,
+        section: usize,
+        bytes: &[u8],
+    ) -> Result<SparseTensor, Rejection> {
+        let tensor = self.index_codec.decode(self.sections[section], bytes);
+        tensor.map_err(|fault| Rejection::of_section(section as u32, fault))
     }
 
     /// Length of the body.

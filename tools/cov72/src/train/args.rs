@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use wire::RunDescription;
 
 use super::folder;
 use crate::config::Config;
@@ -13,7 +14,8 @@ Examples:
   cov72 train                                a small model on built-in data, a minute or so
   cov72 train --resume --windows 60          the same run, thirty windows more
   cov72 train --preset m12 --data shards/    another model, on shards made by `cov72 data prepare`
-  cov72 train --config run.toml --json       all numbers from a file, one JSON object on stdout";
+  cov72 train --config run.toml --json       all numbers from a file, one JSON object on stdout
+  cov72 train --config node/run.toml         a miner of a network; see `cov72 init`";
 
 /// Train a model with SparseLoCo through real windows: inner steps, compress, put, gather, outer
 /// step.
@@ -65,14 +67,14 @@ pub(crate) struct TrainArgs {
 impl TrainArgs {
     /// The configuration: preset, or on `--resume` what the run was started with; over it the file;
     /// over it the flags.
-    pub(super) fn resolve(&self) -> Result<Config, Failure> {
-        let mut config = match self.resume {
-            true => Config::complete(&folder::config_path(&self.resumed_dir()?))?,
-            false => Config::named(&self.preset_name()?)?,
+    ///
+    /// With a file that names a network, its run takes the place of preset and kept configuration.
+    pub(super) fn resolve(&self) -> Result<(Config, Option<RunDescription>), Failure> {
+        let network = self.config.as_deref().map(Config::of_network).transpose()?.flatten();
+        let (mut config, run) = match network {
+            Some((config, run)) => (config, Some(run)),
+            None => (self.alone()?, None),
         };
-        if let Some(path) = &self.config {
-            config = config.overlaid(path)?;
-        }
         if let Some(preset) = &self.preset {
             config.preset.clone_from(preset);
         }
@@ -86,7 +88,18 @@ impl TrainArgs {
         set(&mut config.node.threads, &self.threads);
         set(&mut config.node.tp, &self.tp);
         config.check()?;
-        Ok(config)
+        Ok((config, run))
+    }
+
+    fn alone(&self) -> Result<Config, Failure> {
+        let config = match self.resume {
+            true => Config::complete(&folder::config_path(&self.resumed_dir()?))?,
+            false => Config::named(&self.preset_name()?)?,
+        };
+        match &self.config {
+            Some(path) => config.overlaid(path),
+            None => Ok(config),
+        }
     }
 
     fn preset_name(&self) -> Result<String, Failure> {

@@ -25,7 +25,7 @@ pub(super) fn config_path(dir: &Path) -> PathBuf {
 
 impl RunFolder {
     /// Makes the folder if it is not there, and takes it for this process.
-    pub(super) fn claim(dir: &Path) -> Result<Self, Failure> {
+    pub(crate) fn claim(dir: &Path) -> Result<Self, Failure> {
         std::fs::create_dir_all(dir).map_err(|error| Failure::io("make", dir, &error))?;
         let path = dir.join("lock");
         let open = File::options().create(true).truncate(false).read(true).write(true).open(&path);
@@ -83,7 +83,7 @@ impl RunFolder {
     }
 
     /// This node's key, drawn when the folder is new.
-    pub(super) fn keypair(&self) -> Result<Keypair, Failure> {
+    pub(crate) fn keypair(&self) -> Result<Keypair, Failure> {
         let path = self.path("hotkey");
         if !path.exists() {
             let mut seed = [0; 32];

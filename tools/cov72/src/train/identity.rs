@@ -6,25 +6,28 @@ use wire::{
 };
 
 use crate::config::Config;
+use crate::failure::Failure;
 
 /// On one machine nobody waits for blocks: each window is one, made on demand.
 const LOCAL_WINDOWS: Windows =
     Windows { first_block: BlockNumber(0), blocks_per_window: 1, judge_blocks: 0 };
 
+/// The identity of a dataset on this machine.
+pub(crate) fn describe_dataset(dataset: &runtime::dataset::Dataset) -> Dataset {
+    let shards = dataset.shards().map(|(_, shard)| Shard {
+        samples: shard.samples(),
+        sample_ids: Digest(*blake3::hash(bytemuck::cast_slice(shard.ids())).as_bytes()),
+    });
+    Dataset { shards: shards.collect() }
+}
+
 /// The description of a run on this machine.
-pub(super) fn describe(
+pub(crate) fn describe(
     config: &Config,
     dataset: &runtime::dataset::Dataset,
     owner: Hotkey,
     genesis_root: StateRoot,
 ) -> RunDescription {
-    let shards = dataset
-        .shards()
-        .map(|(_, shard)| Shard {
-            samples: shard.samples(),
-            sample_ids: Digest(*blake3::hash(bytemuck::cast_slice(shard.ids())).as_bytes()),
-        })
-        .collect();
     RunDescription {
         version: protocol::RUN_VERSION,
         name: config.name.clone(),
@@ -34,9 +37,40 @@ pub(super) fn describe(
         windows: LOCAL_WINDOWS,
         inner: config.inner.clone(),
         outer: config.outer.clone(),
-        dataset: Dataset { shards },
+        dataset: describe_dataset(dataset),
         genesis_root,
     }
+}
+
+/// Refuses a configuration whose numbers are not those of the network's run, or data that is not
+/// what the run trains on.
+pub(crate) fn agree_with_network(
+    run: &RunDescription,
+    config: &Config,
+    data: &runtime::dataset::Dataset,
+) -> Result<(), Failure> {
+    let wanted = RunDescription {
+        name: config.name.clone(),
+        seed: config.seed,
+        model: config.model.clone(),
+        inner: config.inner.clone(),
+        outer: config.outer.clone(),
+        ..run.clone()
+    };
+    if let Some(found) = difference(run, &wanted) {
+        return Err(Failure::usage(format!(
+            "{} = {} contradicts the network's run, where it is {}; leave it out",
+            found.key, found.right, found.left
+        )));
+    }
+    if describe_dataset(data) == run.dataset {
+        return Ok(());
+    }
+    Err(Failure::precondition(format!(
+        "{} does not hold the data of run {}; fetch the run's shards, and name them as node.data",
+        data.dir().display(),
+        run.id()
+    )))
 }
 
 /// A key in which two descriptions differ, with the value of each.

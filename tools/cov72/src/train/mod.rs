@@ -1,31 +1,41 @@
 //! `cov72 train`: one miner through real windows, over a real bucket and a real chain.
 
+mod alone;
 mod args;
 mod chart;
-mod exchange;
 mod folder;
 mod identity;
 mod journal;
+mod keeper;
+mod learner;
+mod network;
 mod peer;
 mod progress;
+mod rounds;
 mod samples;
+mod start;
 mod summary;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use model::{MemoryPlan, available_memory, peak_memory};
+use model::{MemoryPlan, Stop, available_memory, peak_memory};
 use runtime::dataset::{Dataset, synth};
 
 use crate::config::Config;
 use crate::failure::Failure;
-use folder::RunFolder;
-use peer::Peer;
-use progress::{Screen, human, human_bytes};
+use crate::node::Voice;
+use keeper::Desk;
+use progress::{human, human_bytes};
 use summary::{Facts, Summary};
 
 pub(crate) use args::TrainArgs;
+pub(crate) use folder::RunFolder;
+pub(crate) use identity::agree_with_network;
+pub(crate) use learner::assignment;
+pub(crate) use peer::Peer;
+pub(crate) use progress::Screen;
 
 /// Samples of the built-in corpus.
 const CORPUS_SAMPLES: u64 = 2_048;
@@ -35,29 +45,52 @@ const CORPUS_SEED: u64 = 72;
 /// Runs the command.
 pub(crate) fn run(args: &TrainArgs) -> Result<(), Failure> {
     let stop = stop_on_interrupt()?;
-    let config = args.resolve()?;
+    let (config, run) = args.resolve()?;
     let plan = memory_plan(&config)?;
     let folder = RunFolder::claim(&config.dir())?;
-    if folder.holds_a_run() && !args.resume {
+    let in_network = run.is_some();
+    if folder.holds_a_run() && !args.resume && !in_network {
         let dir = folder.dir().display();
         return Err(Failure::precondition(format!(
             "{dir} holds a run already; go on with it by --resume, or train elsewhere with --dir"
         )));
     }
-    let dataset = dataset(&config, &folder)?;
-    let screen = Screen::new(
+    let dataset = dataset(&config, folder.dir())?;
+    let screen = Arc::new(Screen::new(
         config.windows,
         config.inner.steps,
         config.inner.batch_samples * wire::protocol::SAMPLE_TOKENS as u64,
-    );
+        folder.path("evidence"),
+    ));
     greet(&screen, &config, &plan, &dataset, &folder);
-    let mut peer = Peer::start(&config, folder, dataset, screen)?;
-    peer.run(config.windows, &stop)?;
+    let done = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::ours(format!("cannot start threads: {error}")))?
+        .block_on(async {
+            let start = start::Start { config: &config, folder, dataset, screen, stop };
+            let mut peer = match run {
+                Some(run) => start.in_network(run).await?,
+                None => start.alone()?,
+            };
+            let end = peer.run(config.windows).await?;
+            Ok::<_, Failure>((peer, end))
+        });
+    let (peer, end) = done?;
+    peer.keeper.screen().close();
+    if end == Stop::Asked {
+        let (window, dir) = (peer.windows(), peer.keeper.folder.dir().display());
+        return Err(Failure::interrupted(format!(
+            "stopped in window {}; it starts over with: cov72 train --resume --dir {dir}",
+            window + 1
+        )));
+    }
     report(args, &config, &plan, peer)
 }
 
 /// A flag that the first Ctrl-C sets; the second one ends the process.
-fn stop_on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
+pub(crate) fn stop_on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     ctrlc::set_handler(move || {
@@ -85,11 +118,11 @@ fn memory_plan(config: &Config) -> Result<MemoryPlan, Failure> {
     }
 }
 
-/// The shards to train on: those asked for, or the built-in corpus, made on first use.
-fn dataset(config: &Config, folder: &RunFolder) -> Result<Dataset, Failure> {
+/// The shards to train on: those asked for, or the built-in corpus, made in `dir` on first use.
+pub(crate) fn dataset(config: &Config, dir: &Path) -> Result<Dataset, Failure> {
     let data = &config.node.data;
     let dataset = if data.as_os_str().is_empty() {
-        synth::ensure(&folder.path("data"), CORPUS_SEED, CORPUS_SAMPLES)?
+        synth::ensure(&dir.join("data"), CORPUS_SEED, CORPUS_SAMPLES)?
     } else {
         Dataset::open(data)?
     };
@@ -136,17 +169,25 @@ fn greet(
     ));
 }
 
-fn report(args: &TrainArgs, config: &Config, plan: &MemoryPlan, peer: Peer) -> Result<(), Failure> {
-    let entropy = peer.entropy();
-    let (folder, journal, end) = peer.close()?;
+fn report(
+    args: &TrainArgs,
+    config: &Config,
+    plan: &MemoryPlan,
+    peer: Peer<Desk>,
+) -> Result<(), Failure> {
+    let (entropy, state_root) = (peer.entropy(), peer.root());
+    let named = format!("checkpoints/window-{:08}", peer.windows());
+    let checkpoint = peer.keeper.newest_checkpoint();
+    let Desk { folder, journal, .. } = peer.keeper;
+    let checkpoint = checkpoint.unwrap_or_else(|| folder.path(&named));
     let picture = chart::svg(&config.name, &journal, entropy).map_err(Failure::ours)?;
     folder.replace("loss.svg", picture.as_bytes())?;
     let facts = Facts {
         preset: config.preset.clone(),
         params: plan.params,
         entropy,
-        state_root: end.state_root,
-        checkpoint: end.checkpoint,
+        state_root,
+        checkpoint,
     };
     let summary = Summary::new(facts, &journal);
     let resume = resume_line(folder.dir(), config.windows);

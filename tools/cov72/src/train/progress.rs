@@ -1,29 +1,41 @@
 //! Live progress on stderr: a bar where it is a terminal, plain lines where it is not.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use model::StepReport;
 use wire::WindowRecord;
 
+use crate::config::WINDOWS_WITHOUT_END;
+use crate::node::Voice;
+
 /// A plain line at least this often while a window trains.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// What the person at the terminal sees of a run.
-pub(super) struct Screen {
+pub(crate) struct Screen {
     bar: Option<ProgressBar>,
     windows: u64,
-    window: u64,
     steps: u64,
     tokens_per_step: u64,
+    place: Mutex<Place>,
+    /// Where evidence against others is kept.
+    evidence: PathBuf,
+}
+
+/// Where the run is.
+struct Place {
+    window: u64,
     since: Instant,
     spoke: Instant,
 }
 
 impl Screen {
     /// A screen for a run of `windows` windows with `steps` inner steps each.
-    pub(super) fn new(windows: u64, steps: u64, tokens_per_step: u64) -> Self {
+    pub(crate) fn new(windows: u64, steps: u64, tokens_per_step: u64, evidence: PathBuf) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr());
             let style = "{prefix} {bar:24} {pos:>3}/{len} {msg}";
@@ -31,43 +43,40 @@ impl Screen {
             bar
         });
         let now = Instant::now();
-        Self { bar, windows, window: 0, steps, tokens_per_step, since: now, spoke: now }
+        let place = Mutex::new(Place { window: 0, since: now, spoke: now });
+        Self { bar, windows, steps, tokens_per_step, place, evidence }
     }
 
-    /// Says something that stays.
-    pub(super) fn say(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
-        }
+    fn place(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A window begins.
-    pub(super) fn window(&mut self, window: u64) {
-        self.window = window;
-        self.since = Instant::now();
-        self.spoke = self.since;
+    pub(super) fn window(&self, window: u64) {
+        let now = Instant::now();
+        *self.place() = Place { window, since: now, spoke: now };
         if let Some(bar) = &self.bar {
-            bar.set_prefix(format!("window {:>3}/{}", window + 1, self.windows));
+            bar.set_prefix(format!("window {:>3}{}", window + 1, self.total()));
             bar.set_position(0);
         }
     }
 
     /// An inner step is done.
-    pub(super) fn step(&mut self, report: &StepReport) {
+    pub(super) fn step(&self, report: &StepReport) {
+        let mut place = self.place();
         let done = u64::from(report.step) + 1;
         let tokens = (done * self.tokens_per_step) as f64;
-        let rate = tokens / self.since.elapsed().as_secs_f64().max(1e-9);
+        let rate = tokens / place.since.elapsed().as_secs_f64().max(1e-9);
         let text = format!("loss {:.3}  {} tokens/s", report.loss, human(rate));
         match &self.bar {
             Some(bar) => {
                 bar.set_message(text);
                 bar.set_position(done);
             }
-            None if self.spoke.elapsed() >= PLAIN_EVERY && done < self.steps => {
-                self.spoke = Instant::now();
-                let (window, windows) = (self.window + 1, self.windows);
-                eprintln!("window {window}/{windows}  step {done}/{}  {text}", self.steps);
+            None if place.spoke.elapsed() >= PLAIN_EVERY && done < self.steps => {
+                place.spoke = Instant::now();
+                let (window, total) = (place.window + 1, self.total());
+                eprintln!("window {window}{total}  step {done}/{}  {text}", self.steps);
             }
             None => {}
         }
@@ -77,9 +86,9 @@ impl Screen {
     pub(super) fn window_done(&self, record: &WindowRecord) {
         let loss = |loss: Option<f64>| loss.map_or("-".to_string(), |loss| format!("{loss:.3}"));
         self.say(&format!(
-            "window {:>3}/{}  loss {} -> {}  sent {}  {} tokens/s",
+            "window {:>3}{}  loss {} -> {}  sent {}  {} tokens/s",
             record.window.0 + 1,
-            self.windows,
+            self.total(),
             loss(record.loss_first),
             loss(record.loss_last),
             human_bytes(record.up_bytes),
@@ -87,17 +96,62 @@ impl Screen {
         ));
     }
 
-    /// What is being done between the inner steps, such as `putting 20.4 kB`.
-    pub(super) fn phase(&self, text: &str) {
+    /// A validator's window is done; its line stays.
+    pub(crate) fn judged(&self, record: &WindowRecord) {
+        let uids: Vec<_> = record.accepted.iter().map(ToString::to_string).collect();
+        self.say(&format!(
+            "window {:>3}{}  accepted {} ({})  rejected {}  root {}",
+            record.window.0 + 1,
+            self.total(),
+            uids.len(),
+            uids.join(" "),
+            record.rejected.len(),
+            &record.root.to_string()[..12],
+        ));
+    }
+
+    /// `/20`, where it is known how many windows there will be.
+    fn total(&self) -> String {
+        match self.windows {
+            WINDOWS_WITHOUT_END => String::new(),
+            windows => format!("/{windows}"),
+        }
+    }
+
+    /// The run is over, or stopped.
+    pub(crate) fn close(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Voice for Screen {
+    fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{text}")),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    fn doing(&self, text: &str) {
         if let Some(bar) = &self.bar {
             bar.set_message(text.to_string());
         }
     }
 
-    /// The run is over, or stopped.
-    pub(super) fn close(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
+    fn evidence(&self, first: &[u8], second: &[u8]) {
+        let keep = || -> std::io::Result<()> {
+            std::fs::create_dir_all(&self.evidence)?;
+            for object in [first, second] {
+                let name = format!("{}.json", blake3::hash(object));
+                std::fs::write(self.evidence.join(name), object)?;
+            }
+            Ok(())
+        };
+        if let Err(error) = keep() {
+            let dir = self.evidence.display();
+            self.say(&format!("the evidence could not be kept in {dir}: {error}"));
         }
     }
 }

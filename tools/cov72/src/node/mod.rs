@@ -1,0 +1,249 @@
+//! What every node of a network is: a seat on the chain, a bucket of its own, a copy of the shared
+//! parameters, and the rounds that change them.
+//!
+//! Nodes share nothing but chain and buckets. Everything here waits on tokio's clock and on nothing
+//! else, so the same code runs in a process of its own and in the simulation's virtual time.
+
+mod catch_up;
+mod checkpoints;
+mod directory;
+mod gather;
+mod replica;
+mod rounds;
+pub(crate) mod setup;
+mod voice;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bucket::{Bucket, Bytes, ObjectKey, PutMode};
+use chain::{Chain, ChainError};
+use wire::{
+    BlockNumber, BodyShape, Digest, Hotkey, Keypair, Layout, ManifestRef, Netuid, Note,
+    RunDescription, RunId, SignedManifest, Uid, Window,
+};
+
+use crate::failure::Failure;
+pub(crate) use checkpoints::publish_checkpoint;
+pub(crate) use directory::{Directory, Opener, Seat};
+pub(crate) use replica::{Replica, read, write};
+pub(crate) use rounds::Outcome;
+pub(crate) use voice::Voice;
+
+/// How long a node waits, and how often it looks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// Between two looks at the chain or at somebody's bucket.
+    pub(crate) poll: Duration,
+    /// For one request to a bucket, before what its size takes.
+    pub(crate) request: Duration,
+}
+
+impl Pace {
+    /// The time that reading `bytes` may take: a slow link's 128 KiB a second, and the request.
+    pub(crate) fn read_time(&self, bytes: u64) -> Duration {
+        self.request + Duration::from_millis(bytes / 128)
+    }
+}
+
+/// What a node is made of.
+pub(crate) struct Parts {
+    pub(crate) run: RunDescription,
+    pub(crate) layout: Layout,
+    pub(crate) keypair: Keypair,
+    pub(crate) netuid: Netuid,
+    pub(crate) chain: Arc<dyn Chain>,
+    /// The node's own bucket.
+    pub(crate) bucket: Bucket,
+    /// The same, as others find it.
+    pub(crate) place: String,
+    pub(crate) opener: Opener,
+    pub(crate) pace: Pace,
+    pub(crate) voice: Arc<dyn Voice>,
+    pub(crate) stop: Arc<AtomicBool>,
+}
+
+/// A node with its seat.
+pub(crate) struct Node {
+    pub(crate) run: RunDescription,
+    pub(crate) run_id: RunId,
+    pub(crate) layout: Layout,
+    pub(crate) shape: BodyShape,
+    pub(crate) keypair: Keypair,
+    pub(crate) uid: Uid,
+    pub(crate) bucket: Bucket,
+    pub(crate) pace: Pace,
+    pub(crate) voice: Arc<dyn Voice>,
+    pub(crate) directory: Directory,
+    netuid: Netuid,
+    chain: Arc<dyn Chain>,
+    place: String,
+    stop: Arc<AtomicBool>,
+    /// The newest manifest that counted, as far as this node followed.
+    last: Option<ManifestRef>,
+    /// Newest block seen; a chain that goes back is waited for.
+    head: BlockNumber,
+    /// The newest manifest that this node announced.
+    announced: Option<(Window, Digest)>,
+    /// Manifests read lately, by author and window.
+    manifests: BTreeMap<(Window, Hotkey), SignedManifest>,
+    /// Manifests that nobody could deliver, or whose state does not follow: as if not announced.
+    void: BTreeMap<(Window, Hotkey), Digest>,
+    /// Bytes read from buckets since this was last asked.
+    down_bytes: u64,
+}
+
+impl Node {
+    /// Takes a seat and says on the chain where the bucket is.
+    pub(crate) async fn join(parts: Parts) -> Result<Self, Failure> {
+        let hotkey = parts.keypair.hotkey();
+        let uid = parts.chain.register(parts.netuid, &parts.keypair)?;
+        let shape = BodyShape::new(&parts.layout, parts.run.outer.k, parts.run.outer.index_codec);
+        let mut node = Self {
+            run_id: parts.run.id(),
+            run: parts.run,
+            layout: parts.layout,
+            shape,
+            keypair: parts.keypair,
+            uid,
+            bucket: parts.bucket,
+            pace: parts.pace,
+            voice: parts.voice,
+            directory: Directory::new(parts.opener),
+            netuid: parts.netuid,
+            chain: parts.chain,
+            place: parts.place,
+            stop: parts.stop,
+            last: None,
+            head: BlockNumber(0),
+            announced: None,
+            manifests: BTreeMap::new(),
+            void: BTreeMap::new(),
+            down_bytes: 0,
+        };
+        let kept = node.chain.commitment(node.netuid, hotkey)?;
+        let kept = kept.and_then(|note| Note::parse(&note.bytes).ok());
+        node.announced = kept.as_ref().and_then(|note| note.manifest);
+        // A note that says the same keeps its block, by which announcements are judged.
+        if kept.is_none_or(|note| note.place != node.place) {
+            node.keep_note()?;
+        }
+        node.refresh()?;
+        Ok(node)
+    }
+
+    /// Announces a manifest that lies in the bucket already.
+    pub(crate) fn announce(&mut self, window: Window, hash: Digest) -> Result<(), Failure> {
+        self.announced = Some((window, hash));
+        self.keep_note()
+    }
+
+    /// The newest manifest that this node announced, in this life or an earlier one.
+    pub(crate) fn announced(&self) -> Option<(Window, Digest)> {
+        self.announced
+    }
+
+    fn keep_note(&self) -> Result<(), Failure> {
+        let note = Note { place: self.place.clone(), manifest: self.announced };
+        let bytes = note.to_bytes().map_err(|fault| {
+            Failure::usage(format!("network.bucket is no place to tell others: {fault}"))
+        })?;
+        Ok(self.chain.commit(self.netuid, &self.keypair, &bytes)?)
+    }
+
+    /// Reads head and seats from the chain.
+    pub(crate) fn refresh(&mut self) -> Result<BlockNumber, Failure> {
+        let head = self.chain.head()?.number;
+        if head < self.head {
+            let (seen, now) = (self.head, head);
+            self.voice.say(&format!("the chain went back from block {seen} to {now}; waiting"));
+            return Ok(self.head);
+        }
+        self.head = head;
+        let (metagraph, notes) =
+            (self.chain.metagraph(self.netuid)?, self.chain.commitments(self.netuid)?);
+        self.directory.update(&metagraph, notes);
+        Ok(head)
+    }
+
+    /// The newest block seen.
+    pub(crate) fn head(&self) -> BlockNumber {
+        self.head
+    }
+
+    /// The newest manifest that counted, as far as this node followed.
+    pub(crate) fn last(&self) -> Option<ManifestRef> {
+        self.last
+    }
+
+    /// When `block` was or will be made, in milliseconds since 1970, if the chain knows.
+    pub(crate) fn block_time_ms(&self, block: BlockNumber) -> Option<u64> {
+        self.chain.block_time_ms(block).ok().flatten()
+    }
+
+    /// Waits for a while, then reads the chain again.
+    ///
+    /// # Errors
+    /// The node is asked to stop, or the chain fails for longer than it may.
+    pub(crate) async fn pause(&mut self) -> Result<BlockNumber, Failure> {
+        const TRIES: u32 = 20;
+        let mut tried = 0;
+        loop {
+            tokio::time::sleep(self.pace.poll).await;
+            if self.asked_to_stop() {
+                return Err(Failure::interrupted("stopped; the same command goes on from here"));
+            }
+            match self.chain.head().map(|_| ()) {
+                Err(error @ ChainError::Damaged { .. }) => return Err(error.into()),
+                Err(error) if tried >= TRIES => return Err(error.into()),
+                Err(error) => {
+                    tried += 1;
+                    self.voice.say(&format!("{error}; trying again"));
+                }
+                Ok(()) => return self.refresh(),
+            }
+        }
+    }
+
+    /// Whether somebody asked the node to stop.
+    pub(crate) fn asked_to_stop(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// The flag itself, for whoever computes for long.
+    pub(crate) fn stop(&self) -> &AtomicBool {
+        &self.stop
+    }
+
+    /// Puts an object into the node's own bucket, trying until `deadline`; whether it got there.
+    pub(crate) async fn put_until(
+        &mut self,
+        key: &ObjectKey,
+        body: Bytes,
+        deadline: BlockNumber,
+    ) -> Result<bool, Failure> {
+        loop {
+            let time = self.pace.read_time(body.len() as u64);
+            let put = self.bucket.put(key, body.clone(), PutMode::Overwrite);
+            let fault = match tokio::time::timeout(time, put).await {
+                Ok(Ok(())) => return Ok(true),
+                Ok(Err(error @ bucket::BucketError::DiskFull { .. })) => return Err(error.into()),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("no answer within {} s", time.as_secs_f64()),
+            };
+            if self.head >= deadline {
+                self.voice.say(&format!("{key} could not be put in time: {fault}"));
+                return Ok(false);
+            }
+            self.voice.say(&format!("{key} could not be put: {fault}; trying again"));
+            self.pause().await?;
+        }
+    }
+
+    /// Bytes read from buckets since this was last asked.
+    pub(crate) fn take_down_bytes(&mut self) -> u64 {
+        std::mem::take(&mut self.down_bytes)
+    }
+}

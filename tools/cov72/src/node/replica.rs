@@ -1,0 +1,139 @@
+//! The shared parameters as this node holds them, and the tree over them that says whether others
+//! hold the same.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use model::sparseloco::{OuterReport, OuterStep};
+use runtime::{Buffer, Device};
+use wire::{Layout, RunDescription, SparseTensor, StateRoot, StateTree, Uid};
+
+use crate::failure::Failure;
+
+/// One copy of the shared parameters.
+pub(crate) struct Replica {
+    device: Device,
+    layout: Layout,
+    outer: OuterStep,
+    shared: Arc<RwLock<Buffer<f32>>>,
+    tree: StateTree,
+}
+
+impl Replica {
+    /// The copy in `shared`, whatever it holds.
+    pub(crate) fn new(
+        device: &Device,
+        layout: &Layout,
+        run: &RunDescription,
+        shared: Arc<RwLock<Buffer<f32>>>,
+    ) -> Self {
+        let tree = StateTree { layout: layout.hash(), tensor_roots: Vec::new() };
+        let outer = OuterStep::from(&run.outer);
+        let mut replica =
+            Self { device: device.clone(), layout: layout.clone(), outer, shared, tree };
+        replica.hash();
+        replica
+    }
+
+    /// The run's first parameters.
+    pub(crate) fn genesis(
+        device: &Device,
+        layout: &Layout,
+        run: &RunDescription,
+    ) -> Result<Self, Failure> {
+        let mut buffer = device.alloc::<f32>(layout.params());
+        let values = buffer.as_host_mut().expect("genesis is drawn on the CPU");
+        model::initial_params(&run.model, run.seed, values)?;
+        Ok(Self::new(device, layout, run, Arc::new(RwLock::new(buffer))))
+    }
+
+    /// All parameters.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Buffer<f32>> {
+        read(&self.shared)
+    }
+
+    /// The state.
+    pub(crate) fn root(&self) -> StateRoot {
+        self.tree.root()
+    }
+
+    /// The tree under the root.
+    pub(crate) fn tree(&self) -> &StateTree {
+        &self.tree
+    }
+
+    /// Takes one outer step; the tree is the old one until [`Replica::hash`].
+    pub(crate) fn step(
+        &mut self,
+        round: &[(Uid, &[SparseTensor])],
+    ) -> Result<OuterReport, Failure> {
+        let mut shared = write(&self.shared);
+        Ok(self.outer.apply(&self.device, &self.layout, shared.view_mut(), round)?)
+    }
+
+    /// Hashes all parameters.
+    pub(crate) fn hash(&mut self) {
+        let shared = read(&self.shared);
+        let values = shared.as_host().expect("roots are computed on the CPU");
+        let tree = self.device.install(|| StateTree::of_params(&self.layout, values));
+        drop(shared);
+        self.tree = tree;
+    }
+
+    /// A second copy, with memory of its own.
+    pub(crate) fn copy(&self) -> Self {
+        let mut buffer = self.device.alloc::<f32>(self.layout.params());
+        buffer.write(self.read().as_host().expect("replicas live on the CPU"));
+        Self {
+            device: self.device.clone(),
+            layout: self.layout.clone(),
+            outer: self.outer,
+            shared: Arc::new(RwLock::new(buffer)),
+            tree: self.tree.clone(),
+        }
+    }
+
+    /// Takes these tensors, by their place in the layout, from another copy.
+    pub(crate) fn take(&mut self, other: &Self, tensors: &[usize]) {
+        let mut shared = write(&self.shared);
+        let to = shared.as_host_mut().expect("replicas live on the CPU");
+        let from = other.read();
+        let from = from.as_host().expect("replicas live on the CPU");
+        for tensor in tensors.iter().map(|&tensor| &self.layout.tensors()[tensor]) {
+            to[tensor.range()].copy_from_slice(&from[tensor.range()]);
+        }
+        drop(shared);
+        self.hash();
+    }
+
+    /// Names of tensors, for people; at most four of them.
+    pub(crate) fn names(&self, tensors: &[usize]) -> String {
+        const SHOWN: usize = 4;
+        let name = |&tensor: &usize| self.layout.tensors()[tensor].name.as_str();
+        let names: Vec<_> = tensors.iter().take(SHOWN).map(name).collect();
+        let rest = tensors.len().saturating_sub(SHOWN);
+        let more = if rest == 0 { String::new() } else { format!(" and {rest} more") };
+        names.join(", ") + &more
+    }
+
+    /// Fills the vector, tensor by tensor, and hashes it.
+    pub(crate) fn fill(
+        &mut self,
+        fill: impl FnOnce(&Layout, &mut [f32]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut shared = write(&self.shared);
+        fill(&self.layout, shared.as_host_mut().expect("replicas live on the CPU"))?;
+        drop(shared);
+        self.hash();
+        Ok(())
+    }
+}
+
+/// A vector to read.
+pub(crate) fn read(vector: &RwLock<Buffer<f32>>) -> RwLockReadGuard<'_, Buffer<f32>> {
+    vector.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A vector to change; waits for a checkpoint that still reads it.
+pub(crate) fn write(vector: &RwLock<Buffer<f32>>) -> RwLockWriteGuard<'_, Buffer<f32>> {
+    vector.write().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,143 @@
+//! What a miner computes in a window: H inner steps from the shared parameters, and what of their
+//! effect is worth sending.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, RwLock};
+
+use model::sparseloco::Compressor;
+use model::{Moments, OnStep, Stop, Trainer};
+use runtime::dataset::{Assignment, BatchRules, Dataset};
+use runtime::{Buffer, Device};
+use wire::{Layout, RunDescription, SampleDigest, SparseTensor, Uid, Window};
+
+use super::samples::WindowSamples;
+use crate::failure::Failure;
+use crate::node::{read, write};
+
+/// Samples that every peer trains on in one window.
+pub(crate) fn assignment(
+    run: &RunDescription,
+    dataset: &Dataset,
+    uid: Uid,
+    window: Window,
+) -> Result<Assignment, Failure> {
+    let pool = run.inner.steps * run.inner.batch_samples;
+    Ok(Assignment::new(u64::from(uid.0), window.0, dataset.samples(), pool)?)
+}
+
+/// A trainer, a compressor, and the data they work on.
+pub(crate) struct Learner {
+    run: RunDescription,
+    dataset: Dataset,
+    rules: BatchRules,
+    micro_batch_samples: usize,
+    trainer: Trainer,
+    compressor: Compressor,
+}
+
+/// How this node shares the work out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hands {
+    pub(crate) tp: usize,
+    pub(crate) threads: usize,
+    pub(crate) micro_batch_samples: usize,
+}
+
+impl Learner {
+    /// A learner of `run` on `dataset`.
+    pub(crate) fn new(
+        run: &RunDescription,
+        layout: &Layout,
+        dataset: Dataset,
+        hands: Hands,
+    ) -> Result<Self, Failure> {
+        let seq_len = run.model.seq_len;
+        let sequences = hands.micro_batch_samples * wire::protocol::SAMPLE_TOKENS / seq_len;
+        let trainer = Trainer::new(&run.model, hands.tp, hands.threads, sequences)?;
+        let eos = dataset.description().and_then(|description| description.eos);
+        let outer = &run.outer;
+        let (k, beta, quantiser) = (outer.k, outer.beta as f32, outer.quantiser);
+        Ok(Self {
+            rules: BatchRules { seq_len, vocab: run.model.vocab as u32, eos },
+            micro_batch_samples: hands.micro_batch_samples,
+            compressor: Compressor::new(trainer.device(), layout, k, beta, quantiser),
+            run: run.clone(),
+            dataset,
+            trainer,
+        })
+    }
+
+    /// Where it computes.
+    pub(crate) fn device(&self) -> &Device {
+        self.trainer.device()
+    }
+
+    /// What it trains on.
+    pub(crate) fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    /// Samples that `uid` trains on in `window`.
+    pub(crate) fn assignment(&self, uid: Uid, window: Window) -> Result<Assignment, Failure> {
+        assignment(&self.run, &self.dataset, uid, window)
+    }
+
+    /// The digest that a contribution trained on these samples carries.
+    pub(crate) fn digest(&self, samples: &[u64]) -> Result<SampleDigest, Failure> {
+        Ok(SampleDigest(self.dataset.digest(samples)?))
+    }
+
+    /// H inner steps from `shared`, the first of which is number `first_step` of the run.
+    pub(crate) fn train(
+        &mut self,
+        shared: &RwLock<Buffer<f32>>,
+        assignment: &Assignment,
+        first_step: u64,
+        stop: &AtomicBool,
+        on_step: OnStep<'_>,
+    ) -> Result<Stop, Failure> {
+        let source = WindowSamples {
+            dataset: &self.dataset,
+            assignment,
+            rules: self.rules,
+            batch_samples: self.run.inner.batch_samples as usize,
+            micro_batch_samples: self.micro_batch_samples,
+        };
+        self.trainer.load_params(&read(shared));
+        let (inner, steps) = (&self.run.inner, self.run.inner.steps as u32);
+        Ok(self.trainer.run(&source, inner, first_step, steps, stop, on_step)?)
+    }
+
+    /// What to send of the window's training. The residual stays as it is until
+    /// [`Learner::settle`].
+    pub(crate) fn compress(
+        &mut self,
+        shared: &RwLock<Buffer<f32>>,
+        residual: &RwLock<Buffer<f32>>,
+    ) -> Result<&[SparseTensor], Failure> {
+        let (local, scratch) = self.trainer.params_and_scratch();
+        let (shared, residual) = (read(shared), read(residual));
+        let (from, kept) = (shared.view(), residual.view());
+        Ok(self.compressor.compress(from, local.view(), kept, scratch.view_mut())?)
+    }
+
+    /// Commits the residual of the last [`Learner::compress`]. What was sent and did not count stays
+    /// in it.
+    pub(crate) fn settle(&mut self, residual: &RwLock<Buffer<f32>>, counted: bool) {
+        let (_, scratch) = self.trainer.params_and_scratch();
+        if !counted {
+            self.compressor.take_back(scratch.view_mut());
+        }
+        std::mem::swap(scratch, &mut *write(residual));
+    }
+
+    /// AdamW's moments.
+    pub(crate) fn moments(&self) -> Arc<RwLock<Moments>> {
+        self.trainer.moments()
+    }
+
+    /// Sets AdamW's moments.
+    pub(crate) fn load_moments(&mut self, moments: &Arc<RwLock<Moments>>) {
+        self.trainer.load_moments(moments);
+    }
+}

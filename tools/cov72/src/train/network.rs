@@ -1,0 +1,155 @@
+//! A miner in a network: contributes to whole windows, and follows the manifest that counts.
+
+use bucket::{KeyPrefix, ObjectKey};
+use tokio::time::Instant;
+use wire::{Manifest, Span, Window, WindowRecord};
+
+use super::rounds::Sent;
+use crate::failure::Failure;
+use crate::node::{Node, Outcome, Replica};
+
+/// Windows whose own contributions stay in the bucket, for validators that are behind.
+const CONTRIBUTIONS_KEPT: u64 = 4;
+
+/// A miner's seat in a network.
+pub(crate) struct Network {
+    pub(super) node: Node,
+    /// The window that the replica's state begins.
+    span: Span,
+    /// Whether the node saw the window of `span` begin.
+    in_step: bool,
+}
+
+impl Network {
+    /// A miner that knows nothing yet.
+    pub(crate) fn new(node: Node) -> Self {
+        let span = node.run.windows.first();
+        Self { node, span, in_step: false }
+    }
+
+    /// Catches up and waits for a window from its beginning on.
+    pub(super) async fn open(&mut self, replica: &mut Replica) -> Result<Window, Failure> {
+        loop {
+            let span = self.node.catch_up(replica, self.span).await?;
+            self.in_step |= span.window.0 == 0;
+            self.in_step &= span.window == self.span.window || span.window.0 == 0;
+            self.span = span;
+            if self.node.head() < span.first_block {
+                self.node.voice.doing("waiting for the run to begin");
+                self.node.pause().await?;
+            } else if self.in_step {
+                return Ok(span.window);
+            } else {
+                let window = span.window.0 + 1;
+                self.node.voice.doing(&format!("listening until window {window} is over"));
+                match self.node.outcome(span).await? {
+                    Outcome::Counted(manifest) => {
+                        self.node.follow(replica, &manifest).await?;
+                        self.span = self.node.pass(&manifest);
+                        self.in_step = true;
+                    }
+                    Outcome::Null => {
+                        self.span = self.node.pass_null(span);
+                        self.in_step = true;
+                    }
+                    Outcome::Behind(_) => {}
+                }
+            }
+        }
+    }
+
+    pub(super) async fn put(&mut self, sent: &Sent) -> Result<bool, Failure> {
+        let hotkey = self.node.keypair.hotkey();
+        let key = ObjectKey::contribution(self.node.run_id, sent.window, hotkey);
+        self.node.refresh()?;
+        self.node.put_until(&key, sent.object.clone(), self.span.deadline).await
+    }
+
+    /// Waits for the manifest and takes the outer step with what it lists.
+    pub(super) async fn close(
+        &mut self,
+        replica: &mut Replica,
+        sent: &Sent,
+        record: &mut WindowRecord,
+    ) -> Result<bool, Failure> {
+        let clock = Instant::now();
+        self.node.voice.doing("waiting for the manifest");
+        let outcome = self.node.outcome(self.span).await?;
+        record.phases.wait_s = clock.elapsed().as_secs_f64();
+        let counted = match outcome {
+            Outcome::Counted(manifest) => {
+                self.apply(replica, &manifest, sent, record).await?;
+                self.span = self.node.pass(&manifest);
+                self.note(&manifest, record)
+            }
+            Outcome::Null => {
+                let window = self.span.window.0 + 1;
+                self.node.voice.say(&format!("window {window} ended without a manifest"));
+                self.span = self.node.pass_null(self.span);
+                false
+            }
+            Outcome::Behind(_) => {
+                self.span = self.node.catch_up(replica, self.span).await?;
+                self.in_step = false;
+                match self.node.known_manifest(record.window) {
+                    Some(manifest) => self.note(&manifest, record),
+                    None => false,
+                }
+            }
+        };
+        record.down_bytes = self.node.take_down_bytes();
+        Ok(counted)
+    }
+
+    async fn apply(
+        &mut self,
+        replica: &mut Replica,
+        manifest: &Manifest,
+        sent: &Sent,
+        record: &mut WindowRecord,
+    ) -> Result<(), Failure> {
+        let clock = Instant::now();
+        self.node.voice.doing("gathering");
+        let at_parent = replica.root() == manifest.parent_root;
+        let gathered = self.node.gather(manifest, Some(&sent.object)).await?;
+        record.phases.gather_s = clock.elapsed().as_secs_f64();
+        if let Some(gathered) = gathered.filter(|_| at_parent) {
+            let clock = Instant::now();
+            let round: Vec<_> = gathered.iter().map(|(uid, update)| (*uid, &update[..])).collect();
+            replica.step(&round)?;
+            record.phases.outer_s = clock.elapsed().as_secs_f64();
+            let clock = Instant::now();
+            replica.hash();
+            record.phases.root_s = clock.elapsed().as_secs_f64();
+        }
+        // Nothing to do when the state is the manifest's; otherwise this node's is mended.
+        self.node.follow(replica, manifest).await
+    }
+
+    /// Takes the manifest's verdicts into the record; whether the own contribution counts.
+    fn note(&self, manifest: &Manifest, record: &mut WindowRecord) -> bool {
+        record.accepted = manifest.accepted.iter().map(|accepted| accepted.uid).collect();
+        record.rejected.clone_from(&manifest.rejected);
+        let own = manifest.rejected.iter().find(|rejected| rejected.uid == self.node.uid);
+        if let Some(own) = own {
+            let (window, reason) = (manifest.window.0 + 1, &own.reason);
+            self.node.voice.say(&format!(
+                "window {window}: this node's contribution does not count: {reason}"
+            ));
+        }
+        manifest.accepts(self.node.uid)
+    }
+
+    /// Removes contributions that nobody will ask for again.
+    pub(super) async fn tidy(&mut self, window: Window) -> Result<(), Failure> {
+        let Some(old) = window.0.checked_sub(CONTRIBUTIONS_KEPT) else { return Ok(()) };
+        let prefix = KeyPrefix::Contributions { run: self.node.run_id, window: Window(old) };
+        // Whatever stays because the bucket does not answer stays in nobody's way.
+        if let Ok(objects) = self.node.bucket.list(&prefix).await {
+            for object in objects {
+                let _ = self.node.bucket.delete(&object.key).await;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,125 @@
+//! Where a miner's rounds come from: from itself, when it trains alone, or from a network.
+
+use std::sync::atomic::AtomicBool;
+
+use bucket::Bytes;
+use wire::{
+    BodyShape, Claims, Keypair, RunDescription, SampleDigest, SparseTensor, StateRoot, Uid, Window,
+    WindowRecord, contribution, protocol,
+};
+
+use super::alone::Alone;
+use super::network::Network;
+use crate::failure::Failure;
+use crate::node::Replica;
+
+/// A contribution, ready to be put.
+pub(crate) struct Sent {
+    pub(super) window: Window,
+    pub(super) object: Bytes,
+    pub(super) sample_digest: SampleDigest,
+    pub(super) parent_root: StateRoot,
+}
+
+/// What begins and ends a miner's windows.
+pub(crate) enum Rounds {
+    /// Its own contribution is the round.
+    Alone(Box<Alone>),
+    /// Validators say what counts.
+    Network(Box<Network>),
+}
+
+impl Rounds {
+    /// The miner's seat.
+    pub(super) fn uid(&self) -> Uid {
+        match self {
+            Self::Alone(alone) => alone.uid(),
+            Self::Network(network) => network.node.uid,
+        }
+    }
+
+    /// The miner's state is that of the start of window `window`.
+    pub(super) fn resume(&mut self, window: u64) {
+        match self {
+            Self::Alone(alone) => alone.resume(window),
+            // Chain and manifests say where the network is.
+            Self::Network(_) => {}
+        }
+    }
+
+    /// A flag that asks to stop.
+    pub(super) fn stop(&self) -> &AtomicBool {
+        match self {
+            Self::Alone(alone) => alone.stop(),
+            Self::Network(network) => network.node.stop(),
+        }
+    }
+
+    /// Waits for a window to contribute to, with `replica` in the state it begins with.
+    pub(super) async fn open(&mut self, replica: &mut Replica) -> Result<Window, Failure> {
+        match self {
+            Self::Alone(alone) => Ok(alone.open()),
+            Self::Network(network) => network.open(replica).await,
+        }
+    }
+
+    /// Signs an update of all tensors, trained on `sample_count` samples with that digest.
+    pub(super) fn encode(
+        &self,
+        window: Window,
+        parent_root: StateRoot,
+        sample_count: usize,
+        sample_digest: SampleDigest,
+        update: &[SparseTensor],
+    ) -> Sent {
+        let (run, shape, keypair): (&RunDescription, &BodyShape, &Keypair) = match self {
+            Self::Alone(alone) => alone.signs(),
+            Self::Network(network) => {
+                (&network.node.run, &network.node.shape, &network.node.keypair)
+            }
+        };
+        let claims = Claims {
+            run: run.id(),
+            window,
+            uid: self.uid(),
+            layout: shape.layout(),
+            parent_root,
+            sample_digest,
+            sample_count: sample_count as u64,
+            tokens: (sample_count * protocol::SAMPLE_TOKENS) as u64,
+            k: run.outer.k as u32,
+            index_codec: run.outer.index_codec,
+        };
+        let object = contribution::encode(&claims, update, keypair).into();
+        Sent { window, object, sample_digest, parent_root }
+    }
+
+    /// Puts the contribution; whether it is in the bucket for good.
+    pub(super) async fn put(&mut self, sent: &Sent) -> Result<bool, Failure> {
+        match self {
+            Self::Alone(alone) => alone.put(sent).await.map(|()| true),
+            Self::Network(network) => network.put(sent).await,
+        }
+    }
+
+    /// Ends the window: takes the outer step with what counts; whether the own contribution did.
+    pub(super) async fn close(
+        &mut self,
+        replica: &mut Replica,
+        sent: &Sent,
+        record: &mut WindowRecord,
+    ) -> Result<bool, Failure> {
+        match self {
+            Self::Alone(alone) => alone.close(replica, sent, record).await,
+            Self::Network(network) => network.close(replica, sent, record).await,
+        }
+    }
+
+    /// The state after `window` is kept: lets the next one come.
+    pub(super) async fn next(&mut self, window: Window) -> Result<(), Failure> {
+        match self {
+            Self::Alone(alone) => alone.next(window),
+            Self::Network(network) => network.tidy(window).await,
+        }
+    }
+}

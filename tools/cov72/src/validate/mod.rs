@@ -1,0 +1,98 @@
+//! `cov72 validate`: judges the contributions of a network's miners and publishes what counts.
+
+mod judge;
+mod patience;
+mod validator;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use runtime::Device;
+use wire::WindowRecord;
+
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::node::{Replica, setup};
+use crate::train::{RunFolder, Screen, agree_with_network, dataset, stop_on_interrupt};
+pub(crate) use validator::Validator;
+
+const EXAMPLES: &str = "\
+Examples:
+  cov72 init --network net --dir net/judge --role validator    a validator's folder and key
+  cov72 validate --config net/judge/run.toml                   judge until Ctrl-C
+  cov72 validate --config net/judge/run.toml --windows 20      judge the first twenty windows";
+
+/// Judge the contributions to a run, and publish which of them count.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ValidateArgs {
+    /// Configuration of the node, as `cov72 init` writes it
+    #[arg(long, value_name = "FILE.toml")]
+    config: PathBuf,
+    /// Stop after this window, counted from the start of the run [default: never]
+    #[arg(long, value_name = "N")]
+    windows: Option<u64>,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &ValidateArgs) -> Result<(), Failure> {
+    let stop = stop_on_interrupt()?;
+    let Some((mut config, run)) = Config::of_network(&args.config)? else {
+        return Err(Failure::usage(format!(
+            "{} names no network; set network.run and network.chain, or write a new one with \
+             cov72 init",
+            args.config.display()
+        )));
+    };
+    config.windows = args.windows.unwrap_or(config.windows);
+    config.check()?;
+    let folder = RunFolder::claim(&config.dir())?;
+    let dataset = dataset(&config, folder.dir())?;
+    agree_with_network(&run, &config, &dataset)?;
+    let screen = Arc::new(Screen::new(config.windows, 0, 0, folder.path("evidence")));
+    let layout = model::layout_of(&run.model)?;
+    let device = Device::cpu(config.threads()).map_err(model::ModelError::from)?;
+    let replica = Replica::genesis(&device, &layout, &run)?;
+    let done = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::ours(format!("cannot start threads: {error}")))?
+        .block_on(async {
+            let (keypair, voice) = (folder.keypair()?, Arc::clone(&screen) as _);
+            let node = setup::join(&config, &run, &layout, keypair, voice, stop).await?;
+            let records = folder.path("windows.jsonl");
+            let on_record = keep_records(Arc::clone(&screen), records);
+            let every = config.network.checkpoint_every;
+            let mut validator = Validator::new(node, replica, dataset, every, on_record);
+            validator.run(config.windows).await?;
+            Ok::<_, Failure>(validator.state())
+        });
+    screen.close();
+    let (window, root) = done?;
+    eprintln!("{} windows judged, state root {root}", window.0);
+    Ok(())
+}
+
+/// Appends each record to the file and shows it.
+fn keep_records(
+    screen: Arc<Screen>,
+    path: PathBuf,
+) -> Box<dyn FnMut(WindowRecord) -> Result<(), Failure>> {
+    Box::new(move |record| {
+        append(&path, &record.to_line())?;
+        screen.judged(&record);
+        Ok(())
+    })
+}
+
+fn append(path: &Path, line: &str) -> Result<(), Failure> {
+    std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(path)
+        .and_then(|mut file| file.write_all(line.as_bytes()))
+        .map_err(|error| Failure::io("write", path, &error))
+}

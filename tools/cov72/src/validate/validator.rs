@@ -1,0 +1,273 @@
+//! One validator's window, start to finish: judge, take the step, publish the manifest, follow the
+//! one that counts, hold ready what joiners need.
+
+use bucket::{Bytes, KeyPrefix, ObjectKey};
+use runtime::dataset::Dataset;
+use tokio::time::Instant;
+use wire::contribution::HEADER_BYTES;
+use wire::{
+    Accepted, Content, Digest, Document, Manifest, ManifestRef, MergedClaims, Role, SignedManifest,
+    Span, StateRoot, Window, WindowRecord, merge, protocol,
+};
+
+use super::judge::{Judged, judge};
+use super::patience::Patience;
+use crate::failure::Failure;
+use crate::node::{Node, Outcome, Replica, publish_checkpoint};
+
+/// Takes the records of a validator's windows.
+pub(crate) type OnRecord = Box<dyn FnMut(WindowRecord) -> Result<(), Failure>>;
+
+/// A validator with everything it holds between windows.
+pub(crate) struct Validator {
+    pub(crate) node: Node,
+    replica: Replica,
+    dataset: Dataset,
+    patience: Patience,
+    /// The window that the replica's state begins.
+    span: Span,
+    /// Windows between two published checkpoints.
+    checkpoint_every: u64,
+    /// The newest checkpoint in the bucket.
+    checkpoint: Option<(Window, Digest)>,
+    on_record: OnRecord,
+}
+
+/// What this validator makes of a window.
+struct Opinion {
+    manifest: Manifest,
+    state: Replica,
+    /// The merged update, if anything is accepted.
+    merged: Option<Bytes>,
+}
+
+impl Validator {
+    /// A validator that holds `replica`, the run's first parameters, and nothing else yet.
+    pub(crate) fn new(
+        node: Node,
+        replica: Replica,
+        dataset: Dataset,
+        checkpoint_every: u64,
+        on_record: OnRecord,
+    ) -> Self {
+        let (span, patience) = (node.run.windows.first(), Patience::default());
+        let checkpoint = None;
+        Self { node, replica, dataset, patience, span, checkpoint_every, checkpoint, on_record }
+    }
+
+    /// Judges until `windows` are done, or until asked to stop.
+    ///
+    /// # Errors
+    /// As [`Node::pause`]; chain or disk fail.
+    pub(crate) async fn run(&mut self, windows: u64) -> Result<(), Failure> {
+        self.recall().await;
+        loop {
+            self.span = self.node.catch_up(&mut self.replica, self.span).await?;
+            if self.span.window.0 >= windows {
+                return Ok(());
+            }
+            if self.node.head() < self.span.first_block {
+                self.node.voice.doing("waiting for the run to begin");
+                self.node.pause().await?;
+                continue;
+            }
+            self.window().await?;
+        }
+    }
+
+    /// State of the shared parameters, and the window that begins with it.
+    pub(crate) fn state(&self) -> (Window, StateRoot) {
+        (self.span.window, self.replica.root())
+    }
+
+    /// What an earlier life of this validator left in the bucket.
+    async fn recall(&mut self) {
+        let Some((window, hash)) = self.node.announced() else { return };
+        let validator = self.node.keypair.hotkey();
+        let last = self.node.manifest(&ManifestRef { window, validator, hash }).await;
+        self.checkpoint = last.and_then(|manifest| manifest.checkpoint);
+    }
+
+    async fn window(&mut self) -> Result<(), Failure> {
+        let (span, parent_root) = (self.span, self.replica.root());
+        let (run_id, uid) = (self.node.run_id, self.node.uid);
+        let mut record = WindowRecord::new(run_id, span.window, uid, Role::Validator, parent_root);
+        // Whoever announced a manifest before it was killed does not announce another one.
+        let judged_before = self.node.announced().is_some_and(|(w, _)| w >= span.window);
+        let opinion = match judged_before {
+            true => None,
+            false => Some(self.judge_and_publish(&mut record).await?),
+        };
+        let clock = Instant::now();
+        self.node.voice.doing("waiting for the manifest that counts");
+        let outcome = self.node.outcome(span).await?;
+        record.phases.wait_s += clock.elapsed().as_secs_f64();
+        match outcome {
+            Outcome::Counted(manifest) => self.conclude(&manifest, opinion, &mut record).await?,
+            Outcome::Null => {
+                let window = span.window.0 + 1;
+                self.node.voice.say(&format!("window {window} ended without a manifest"));
+                self.span = self.node.pass_null(span);
+            }
+            // The loop catches up; there is nothing to record of a window that was missed.
+            Outcome::Behind(_) => return Ok(()),
+        }
+        record.root = self.replica.root();
+        record.down_bytes = self.node.take_down_bytes();
+        (self.on_record)(record)
+    }
+
+    async fn judge_and_publish(&mut self, record: &mut WindowRecord) -> Result<Opinion, Failure> {
+        let (span, clock) = (self.span, Instant::now());
+        let window = span.window.0 + 1;
+        self.node.voice.doing(&format!("judging window {window}"));
+        let Self { node, dataset, patience, .. } = self;
+        let root = record.parent_root;
+        let judged = judge(node, dataset, root, span, patience).await?;
+        record.phases.gather_s = clock.elapsed().as_secs_f64();
+        for rejected in &judged.rejected {
+            let (uid, reason) = (rejected.uid, &rejected.reason);
+            node.voice.say(&format!("window {window}: uid {uid} does not count: {reason}"));
+        }
+        let opinion = self.opinion(judged, record)?;
+        let clock = Instant::now();
+        self.publish(&opinion, record).await?;
+        record.phases.put_s = clock.elapsed().as_secs_f64();
+        Ok(opinion)
+    }
+
+    /// Takes the step on a second replica, since another validator's manifest may count.
+    fn opinion(&self, judged: Judged, record: &mut WindowRecord) -> Result<Opinion, Failure> {
+        let (node, span, clock) = (&self.node, self.span, Instant::now());
+        let mut state = self.replica.copy();
+        let round: Vec<_> = judged.accepted.iter().map(|a| (a.uid, &a.update[..])).collect();
+        state.step(&round)?;
+        record.phases.outer_s = clock.elapsed().as_secs_f64();
+        let clock = Instant::now();
+        state.hash();
+        record.phases.root_s = clock.elapsed().as_secs_f64();
+        let merged = (!judged.accepted.is_empty()).then(|| {
+            let bodies: Vec<_> =
+                judged.accepted.iter().map(|a| (a.uid, &a.object[HEADER_BYTES..])).collect();
+            let parent_root = record.parent_root;
+            let claims = MergedClaims { run: node.run_id, window: span.window, parent_root };
+            Bytes::from(merge(&claims, &node.shape, &bodies))
+        });
+        let accepted =
+            |a: &super::judge::Sound| Accepted { uid: a.uid, object: Content::of(&a.object) };
+        let manifest = Manifest {
+            version: protocol::MANIFEST_VERSION,
+            run: node.run_id,
+            window: span.window,
+            validator: node.keypair.hotkey(),
+            previous: node.last(),
+            first_block: span.first_block,
+            close_block: node.head().max(span.first_block).min(span.limit),
+            parent_root: record.parent_root,
+            accepted: judged.accepted.iter().map(accepted).collect(),
+            rejected: judged.rejected,
+            merged: merged.as_deref().map(Content::of),
+            root: state.root(),
+            tensor_roots: state.tree().tensor_roots.clone(),
+            checkpoint: self.checkpoint,
+        };
+        Ok(Opinion { manifest, state, merged })
+    }
+
+    async fn publish(
+        &mut self,
+        opinion: &Opinion,
+        record: &mut WindowRecord,
+    ) -> Result<(), Failure> {
+        let manifest = &opinion.manifest;
+        let (window, hash) = (manifest.window, manifest.hash());
+        let signed = SignedManifest::sign(manifest.clone(), &self.node.keypair)?;
+        let text = Bytes::from(signed.to_bytes());
+        record.up_bytes += text.len() as u64;
+        let key = ObjectKey::window_manifest(self.node.run_id, window, manifest.validator);
+        if self.node.put_until(&key, text, self.span.limit).await? {
+            self.node.keep_manifest(signed);
+            self.node.announce(window, hash)?;
+        }
+        Ok(())
+    }
+
+    /// Follows the manifest that counts, and holds it and its update ready for others.
+    async fn conclude(
+        &mut self,
+        manifest: &Manifest,
+        opinion: Option<Opinion>,
+        record: &mut WindowRecord,
+    ) -> Result<(), Failure> {
+        let agreed = opinion.filter(|opinion| opinion.manifest.root == manifest.root);
+        let mut merged = None;
+        if let Some(opinion) = agreed {
+            merged = opinion.merged.filter(|_| opinion.manifest.merged == manifest.merged);
+            self.replica = opinion.state;
+        } else {
+            self.node.follow(&mut self.replica, manifest).await?;
+        }
+        self.span = self.node.pass(manifest);
+        record.accepted = manifest.accepted.iter().map(|accepted| accepted.uid).collect();
+        record.rejected.clone_from(&manifest.rejected);
+        self.mirror(manifest, merged, record).await?;
+        self.keep_checkpoint().await
+    }
+
+    /// Puts manifest and merged update into the own bucket, as far as it takes them.
+    async fn mirror(
+        &mut self,
+        manifest: &Manifest,
+        merged: Option<Bytes>,
+        record: &mut WindowRecord,
+    ) -> Result<(), Failure> {
+        let (run, window) = (self.node.run_id, manifest.window);
+        let deadline = self.span.deadline;
+        if let Some(wanted) = manifest.merged {
+            let key = ObjectKey::Merged { run, window };
+            let merged = match merged {
+                Some(merged) => Some(merged),
+                None => self.node.merged_object(manifest, wanted).await,
+            };
+            if let Some(merged) = merged {
+                record.up_bytes += merged.len() as u64;
+                self.node.put_until(&key, merged, deadline).await?;
+            }
+        }
+        if manifest.validator != self.node.keypair.hotkey()
+            && let Some(text) = self.node.signed_manifest(&manifest.reference())
+        {
+            let key = ObjectKey::window_manifest(run, window, manifest.validator);
+            self.node.put_until(&key, text.into(), deadline).await?;
+        }
+        Ok(())
+    }
+
+    /// Publishes a checkpoint when it is time, and removes what nobody needs after it.
+    async fn keep_checkpoint(&mut self) -> Result<(), Failure> {
+        let window = self.span.window;
+        if !window.0.is_multiple_of(self.checkpoint_every) {
+            return Ok(());
+        }
+        self.node.voice.doing("publishing a checkpoint");
+        let deadline = self.span.deadline;
+        let put = publish_checkpoint(&mut self.node, &self.replica, window, deadline).await?;
+        if put.is_some() {
+            self.checkpoint = put;
+            self.tidy(window).await;
+        }
+        Ok(())
+    }
+
+    /// Removes what was only needed to get to the checkpoint before the one before `window`.
+    async fn tidy(&self, window: Window) {
+        let Some(oldest) = window.0.checked_sub(2 * self.checkpoint_every) else { return };
+        let all = KeyPrefix::Run { run: self.node.run_id };
+        // Whatever stays because the bucket does not answer stays in nobody's way.
+        for object in self.node.bucket.list(&all).await.unwrap_or_default() {
+            if object.key.window().is_some_and(|window| window.0 < oldest) {
+                let _ = self.node.bucket.delete(&object.key).await;
+            }
+        }
+    }
+}
