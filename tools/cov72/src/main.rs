@@ -7,6 +7,8 @@ use clap::{Parser, Subcommand};
 mod config;
 mod data;
 mod failure;
+mod init;
+mod localnet;
 mod node;
 mod stdout;
 mod train;
@@ -23,6 +25,8 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(train::TrainArgs),
+    Localnet(localnet::LocalnetArgs),
+    Init(init::InitArgs),
     Validate(validate::ValidateArgs),
     Data(data::DataArgs),
 }
@@ -30,6 +34,8 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Train(args) => train::run(&args),
+        Command::Localnet(args) => localnet::run(&args),
+        Command::Init(args) => init::run(&args),
         Command::Validate(args) => validate::run(&args),
         Command::Data(args) => data::run(args),
     };

@@ -70,7 +70,7 @@ impl RunFolder {
     }
 
     /// Keeps the signed run description; from here on the folder holds a run.
-    pub(super) fn keep_run(&self, run: &SignedRun) -> Result<(), Failure> {
+    pub(crate) fn keep_run(&self, run: &SignedRun) -> Result<(), Failure> {
         self.replace("run.json", &run.to_bytes())
     }
 

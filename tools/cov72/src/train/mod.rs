@@ -27,15 +27,15 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::node::Voice;
 use keeper::Desk;
-use progress::{human, human_bytes};
+use progress::human;
 use summary::{Facts, Summary};
 
 pub(crate) use args::TrainArgs;
 pub(crate) use folder::RunFolder;
-pub(crate) use identity::agree_with_network;
+pub(crate) use identity::{agree_with_network, describe};
 pub(crate) use learner::assignment;
 pub(crate) use peer::Peer;
-pub(crate) use progress::Screen;
+pub(crate) use progress::{Screen, human_bytes};
 
 /// Samples of the built-in corpus.
 const CORPUS_SAMPLES: u64 = 2_048;

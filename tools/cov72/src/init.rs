@@ -1,0 +1,258 @@
+//! `cov72 init`: a network on this machine's dev chain, and the folder of a node of it: a commented
+//! configuration, a fresh key, a seat.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bucket::Bucket;
+use chain::{Blocks, Chain, DevChain, DevChainOptions, SystemClock};
+use clap::{Args, ValueEnum};
+use runtime::dataset::Dataset;
+use wire::{BlockNumber, Keypair, Netuid, Note, Role, SignedRun, StateTree, Windows};
+
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::node::setup;
+use crate::train::{RunFolder, dataset, describe};
+
+/// The subnet of a network that `init` makes.
+const NETUID: Netuid = Netuid(72);
+/// 10^-9 of a token.
+const RAO: u64 = 1_000_000_000;
+
+/// Time that validators have to publish, in milliseconds.
+const JUDGE_MS: u64 = 3_000;
+/// Where the network's data lies, if it is not its own synthetic corpus.
+const DATA_PLACE: &str = "data.path";
+
+const EXAMPLES: &str = "\
+Examples:
+  cov72 init --network net --dir net/judge --role validator    a new network and its first validator
+  cov72 init --network net --dir net/alice                     a miner of the same network
+  cov72 init --network net --preset m1 --data shards/          a network only, on prepared data";
+
+/// Make a network on this machine, and a node of it: configuration and a fresh key.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct InitArgs {
+    /// Folder of the network: run description, dev chain, data; made if it is not there
+    #[arg(long, value_name = "DIR")]
+    network: PathBuf,
+    /// Folder of a new node
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// What the node does
+    #[arg(long, value_enum, default_value_t = RoleArg::Miner)]
+    role: RoleArg,
+    /// A validator's stake, in tokens
+    #[arg(long, value_name = "TOKENS", default_value_t = 1_000)]
+    stake: u64,
+    /// The node's bucket [default: the folder `bucket` in --dir]
+    #[arg(long, value_name = "PLACE")]
+    bucket: Option<String>,
+    #[command(flatten)]
+    plan: NetworkPlan,
+}
+
+/// What a node does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum RoleArg {
+    Miner,
+    Validator,
+}
+
+/// What a new network is like.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct NetworkPlan {
+    /// Model and training numbers of a new network
+    #[arg(long, value_name = "NAME", default_value = "nano")]
+    pub(crate) preset: String,
+    /// TOML file over the preset, for a new network
+    #[arg(long, value_name = "FILE.toml")]
+    pub(crate) model: Option<PathBuf>,
+    /// Inner steps in one window of a new network
+    #[arg(long, value_name = "H")]
+    pub(crate) inner_steps: Option<u64>,
+    /// Decides a new network's initial parameters
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Shards that a new network trains on [default: a synthetic corpus]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Seconds after which a window of a new network takes no more contributions; one in which
+    /// everybody has delivered ends at once
+    #[arg(long, value_name = "S", default_value_t = 120)]
+    pub(crate) window_s: u64,
+    /// Milliseconds between two blocks of a new network's chain
+    #[arg(long, value_name = "MS", default_value_t = 250)]
+    pub(crate) block_ms: u64,
+}
+
+/// A network's folder.
+pub(crate) struct NetworkFolder {
+    dir: PathBuf,
+}
+
+/// A node to be made.
+pub(crate) struct NodePlan<'a> {
+    pub(crate) dir: &'a Path,
+    pub(crate) role: Role,
+    /// In 10^-9 of a token.
+    pub(crate) stake_rao: u64,
+    pub(crate) bucket: Option<&'a str>,
+    pub(crate) threads: usize,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &InitArgs) -> Result<(), Failure> {
+    let network = match NetworkFolder::open(&args.network) {
+        Some(network) => network,
+        None => {
+            let network = NetworkFolder::create(&args.network, &args.plan)?;
+            eprintln!("made a network in {}", args.network.display());
+            network
+        }
+    };
+    let Some(dir) = &args.dir else { return Ok(()) };
+    let role = match args.role {
+        RoleArg::Miner => Role::Miner,
+        RoleArg::Validator => Role::Validator,
+    };
+    let stake_rao = args.stake.saturating_mul(RAO);
+    let bucket = args.bucket.as_deref();
+    let uid = network.add(&NodePlan { dir, role, stake_rao, bucket, threads: 0 })?;
+    let (config, command) = (dir.join("run.toml"), command_of(role));
+    eprintln!("uid {uid}; start it with: cov72 {command} --config {}", config.display());
+    Ok(())
+}
+
+/// The command that runs a node of this role.
+pub(crate) fn command_of(role: Role) -> &'static str {
+    match role {
+        Role::Miner => "train",
+        Role::Validator => "validate",
+    }
+}
+
+impl NetworkFolder {
+    /// The network in `dir`, if there is one.
+    pub(crate) fn open(dir: &Path) -> Option<Self> {
+        let dir = std::path::absolute(dir).ok()?;
+        dir.join("run.json").exists().then_some(Self { dir })
+    }
+
+    /// Makes chain, data and signed run description, the description last.
+    pub(crate) fn create(dir: &Path, plan: &NetworkPlan) -> Result<Self, Failure> {
+        let mut config = Config::named(&plan.preset)?;
+        if let Some(path) = &plan.model {
+            config = config.overlaid(path)?;
+        }
+        config.seed = plan.seed;
+        config.inner.steps = plan.inner_steps.unwrap_or(config.inner.steps);
+        if let Some(data) = &plan.data {
+            config.node.data.clone_from(data);
+        }
+        config.check()?;
+        if plan.block_ms == 0 || plan.window_s == 0 {
+            return Err(Failure::usage("--block-ms and --window-s must be at least 1"));
+        }
+        std::fs::create_dir_all(dir).map_err(|error| Failure::io("make", dir, &error))?;
+        let dir = std::path::absolute(dir).map_err(|error| Failure::io("find", dir, &error))?;
+        let owner = RunFolder::claim(&dir)?;
+        let blocks = Blocks::EveryMs(plan.block_ms);
+        let options = DevChainOptions { blocks, ..DevChainOptions::default() };
+        let chain = DevChain::create(&dir.join("chain.sqlite"), options, Arc::new(SystemClock))?;
+        let data: Dataset = dataset(&config, &dir)?;
+        let layout = model::layout_of(&config.model)?;
+        let mut genesis = vec![0.0; layout.params()];
+        model::initial_params(&config.model, config.seed, &mut genesis)?;
+        let root = StateTree::of_params(&layout, &genesis).root();
+        let keypair = owner.keypair()?;
+        let mut run = describe(&config, &data, keypair.hotkey(), root);
+        run.windows = Windows {
+            first_block: BlockNumber(chain.head()?.number.0 + 1),
+            blocks_per_window: (1_000 * plan.window_s / plan.block_ms).max(1),
+            judge_blocks: (JUDGE_MS / plan.block_ms).max(2),
+        };
+        if plan.data.is_some() {
+            let place = std::path::absolute(data.dir());
+            let place = place.map_err(|error| Failure::io("find", data.dir(), &error))?;
+            owner.replace(DATA_PLACE, place.display().to_string().as_bytes())?;
+        }
+        owner.keep_run(&SignedRun::sign(run, &keypair)?)?;
+        Ok(Self { dir })
+    }
+
+    /// Makes a node's folder and takes its seat.
+    pub(crate) fn add(&self, plan: &NodePlan<'_>) -> Result<wire::Uid, Failure> {
+        let folder = RunFolder::claim(plan.dir)?;
+        let path = folder.path("run.toml");
+        if path.exists() {
+            return Err(Failure::precondition(format!(
+                "{} is there already; start that node, or use another --dir",
+                path.display()
+            )));
+        }
+        folder.replace("run.toml", self.toml(plan)?.as_bytes())?;
+        let keypair = folder.keypair()?;
+        let chain = setup::open_chain(&self.dir.join("chain.sqlite"))?;
+        let uid = chain.register(NETUID, &keypair)?;
+        if plan.role == Role::Validator {
+            chain.set_stake(keypair.hotkey(), plan.stake_rao)?;
+        }
+        let Some((config, _)) = Config::of_network(&path)? else {
+            return Err(Failure::ours(format!("{} names no network", path.display())));
+        };
+        self.leave_note(&config, &keypair, &chain)?;
+        Ok(uid)
+    }
+
+    /// Says where the node's bucket is, so that others look for it from the first window on.
+    fn leave_note(
+        &self,
+        config: &Config,
+        keypair: &Keypair,
+        chain: &DevChain,
+    ) -> Result<(), Failure> {
+        let place = setup::own_place(config)?;
+        Bucket::create(&place)?;
+        let note = Note { place, manifest: None };
+        let bytes = note.to_bytes().map_err(|fault| {
+            Failure::usage(format!("--bucket is no place to tell others: {fault}"))
+        })?;
+        Ok(chain.commit(NETUID, keypair, &bytes)?)
+    }
+
+    fn toml(&self, plan: &NodePlan<'_>) -> Result<String, Failure> {
+        let quoted = |path: &Path| toml::Value::from(path.display().to_string()).to_string();
+        let named = std::fs::read_to_string(self.dir.join(DATA_PLACE)).unwrap_or_default();
+        let data = match named.trim() {
+            "" => self.dir.join("data"),
+            named => PathBuf::from(named),
+        };
+        let bucket = toml::Value::from(plan.bucket.unwrap_or_default()).to_string();
+        Ok(format!(
+            "# A {role} of the network in {dir}.\n\
+             # Model and training numbers are those of the run; they need not be repeated here.\n\
+             \n\
+             [network]\n\
+             run = {run}          # the signed run description\n\
+             chain = {chain}      # the dev chain's file\n\
+             netuid = {netuid}    # the subnet\n\
+             bucket = {bucket}    # this node's own bucket; empty: the folder `bucket` beside this file\n\
+             poll_ms = 200        # between two looks at chain and buckets\n\
+             checkpoint_every = 10    # windows between two checkpoints that a validator publishes\n\
+             \n\
+             [node]\n\
+             data = {data}        # shards of the run's data\n\
+             threads = {threads}  # host threads; 0: one per core\n",
+            role = if plan.role == Role::Miner { "miner" } else { "validator" },
+            dir = self.dir.display(),
+            run = quoted(&self.dir.join("run.json")),
+            chain = quoted(&self.dir.join("chain.sqlite")),
+            netuid = NETUID,
+            data = quoted(&data),
+            threads = plan.threads,
+        ))
+    }
+}
