@@ -37,6 +37,7 @@ impl Node {
                 Some(Outcome::Counted(manifest)) => {
                     self.follow(replica, &manifest).await?;
                     span = self.pass(&manifest);
+                    self.followed.push(*manifest);
                 }
                 Some(Outcome::Behind(newest)) => span = self.jump(replica, newest, span).await?,
                 // Open, or decided by a manifest that cannot be had yet: that shows with time.
@@ -121,6 +122,7 @@ impl Node {
             self.voice.doing(&format!("applying window {}", manifest.window.0 + 1));
             self.apply_exactly(replica, manifest).await?;
         }
+        self.followed.extend(history.into_iter().rev());
         Ok(())
     }
 
@@ -204,7 +206,9 @@ impl Node {
         let mut sound = replica.copy();
         // Whatever the copy holds now, it must not count as a base.
         self.restart(&mut sound)?;
+        let followed = self.followed.len();
         self.replay(&mut sound, manifest.reference()).await?;
+        self.followed.truncate(followed);
         let differing = replica.tree().differing(&expected);
         self.voice.say(&format!(
             "window {}: this node's parameters are not those of the others: {}; taking them anew",

@@ -21,7 +21,7 @@ use std::time::Duration;
 use bucket::{Bucket, Bytes, ObjectKey, PutMode};
 use chain::{Chain, ChainError};
 use wire::{
-    BlockNumber, BodyShape, Digest, Hotkey, Keypair, Layout, ManifestRef, Netuid, Note,
+    BlockNumber, BodyShape, Digest, Hotkey, Keypair, Layout, Manifest, ManifestRef, Netuid, Note,
     RunDescription, RunId, SignedManifest, Uid, Window,
 };
 
@@ -93,6 +93,8 @@ pub(crate) struct Node {
     void: BTreeMap<(Window, Hotkey), Digest>,
     /// Bytes read from buckets since this was last asked.
     down_bytes: u64,
+    /// Manifests that were followed since this was last asked.
+    followed: Vec<Manifest>,
 }
 
 impl Node {
@@ -122,6 +124,7 @@ impl Node {
             manifests: BTreeMap::new(),
             void: BTreeMap::new(),
             down_bytes: 0,
+            followed: Vec::new(),
         };
         let kept = node.chain.commitment(node.netuid, hotkey)?;
         let kept = kept.and_then(|note| Note::parse(&note.bytes).ok());
@@ -240,6 +243,11 @@ impl Node {
             self.voice.say(&format!("{key} could not be put: {fault}; trying again"));
             self.pause().await?;
         }
+    }
+
+    /// Manifests that were followed since this was last asked, oldest first.
+    pub(crate) fn take_followed(&mut self) -> Vec<Manifest> {
+        std::mem::take(&mut self.followed)
     }
 
     /// Bytes read from buckets since this was last asked.

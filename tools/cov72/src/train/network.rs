@@ -2,7 +2,7 @@
 
 use bucket::{KeyPrefix, ObjectKey};
 use tokio::time::Instant;
-use wire::{Manifest, Span, Window, WindowRecord};
+use wire::{Manifest, Role, Span, Window, WindowRecord};
 
 use super::rounds::Sent;
 use crate::failure::Failure;
@@ -18,13 +18,15 @@ pub(crate) struct Network {
     span: Span,
     /// Whether the node saw the window of `span` begin.
     in_step: bool,
+    /// Manifests of windows that it did not contribute to.
+    listened: Vec<Manifest>,
 }
 
 impl Network {
     /// A miner that knows nothing yet.
     pub(crate) fn new(node: Node) -> Self {
         let span = node.run.windows.first();
-        Self { node, span, in_step: false }
+        Self { node, span, in_step: false, listened: Vec::new() }
     }
 
     /// Catches up and waits for a window from its beginning on.
@@ -46,6 +48,7 @@ impl Network {
                     Outcome::Counted(manifest) => {
                         self.node.follow(replica, &manifest).await?;
                         self.span = self.node.pass(&manifest);
+                        self.listened.push(*manifest);
                         self.in_step = true;
                     }
                     Outcome::Null => {
@@ -56,6 +59,21 @@ impl Network {
                 }
             }
         }
+    }
+
+    /// Records of windows that passed since this was last asked without a contribution.
+    pub(super) fn take_records(&mut self) -> Vec<WindowRecord> {
+        let mut manifests = self.node.take_followed();
+        manifests.append(&mut self.listened);
+        let record = |manifest: Manifest| {
+            let (run, root) = (self.node.run_id, manifest.parent_root);
+            let mut record =
+                WindowRecord::new(run, manifest.window, self.node.uid, Role::Miner, root);
+            record.accepted = manifest.accepted.iter().map(|accepted| accepted.uid).collect();
+            (record.rejected, record.root) = (manifest.rejected, manifest.root);
+            record
+        };
+        manifests.into_iter().map(record).collect()
     }
 
     pub(super) async fn put(&mut self, sent: &Sent) -> Result<bool, Failure> {
@@ -91,7 +109,8 @@ impl Network {
             Outcome::Behind(_) => {
                 self.span = self.node.catch_up(replica, self.span).await?;
                 self.in_step = false;
-                match self.node.known_manifest(record.window) {
+                let of_this = |m: &Manifest| m.window == record.window;
+                match self.node.take_followed().into_iter().find(of_this) {
                     Some(manifest) => self.note(&manifest, record),
                     None => false,
                 }

@@ -88,6 +88,10 @@ impl<K: Keeper + Send> Peer<K> {
                 opened => opened?,
             };
             self.state.progress.windows = window.0;
+            for record in self.rounds.take_records() {
+                let steps = Steps::new(record.window.0);
+                self.keeper.window_done(record, steps)?;
+            }
             if window.0 >= windows {
                 break;
             }

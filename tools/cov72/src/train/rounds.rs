@@ -63,6 +63,14 @@ impl Rounds {
         }
     }
 
+    /// Records of windows that passed since this was last asked without a contribution.
+    pub(super) fn take_records(&mut self) -> Vec<WindowRecord> {
+        match self {
+            Self::Alone(_) => Vec::new(),
+            Self::Network(network) => network.take_records(),
+        }
+    }
+
     /// Signs an update of all tensors, trained on `sample_count` samples with that digest.
     pub(super) fn encode(
         &self,

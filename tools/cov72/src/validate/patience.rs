@@ -59,6 +59,11 @@ impl Patience {
         quorum && missing.iter().all(given_up)
     }
 
+    /// Whether anything is known of `uid`.
+    pub(super) fn knows(&self, uid: Uid) -> bool {
+        self.habits.contains_key(&uid)
+    }
+
     /// Takes note of when `uid`'s contribution arrived, or that it did not.
     pub(super) fn learn(&mut self, uid: Uid, arrived_s: Option<f64>) {
         match (self.habits.get_mut(&uid), arrived_s) {

@@ -6,8 +6,8 @@ use runtime::dataset::Dataset;
 use tokio::time::Instant;
 use wire::contribution::HEADER_BYTES;
 use wire::{
-    Accepted, Content, Digest, Document, Manifest, ManifestRef, MergedClaims, Role, SignedManifest,
-    Span, StateRoot, Window, WindowRecord, merge, protocol,
+    Accepted, BlockNumber, Content, Digest, Document, Manifest, ManifestRef, MergedClaims, Role,
+    SignedManifest, Span, StateRoot, Window, WindowRecord, merge, protocol,
 };
 
 use super::judge::{Judged, judge};
@@ -123,7 +123,9 @@ impl Validator {
         self.node.voice.doing(&format!("judging window {window}"));
         let Self { node, dataset, patience, .. } = self;
         let root = record.parent_root;
+        expect_last(node, patience);
         let judged = judge(node, dataset, root, span, patience).await?;
+        learn_late(node, patience).await;
         record.phases.gather_s = clock.elapsed().as_secs_f64();
         for rejected in &judged.rejected {
             let (uid, reason) = (rejected.uid, &rejected.reason);
@@ -270,4 +272,40 @@ impl Validator {
             }
         }
     }
+}
+
+/// Whoever counted in the last window is expected in this one, also by a validator that was away
+/// then: it takes as long as that window took.
+fn expect_last(node: &Node, patience: &mut Patience) {
+    let last = node.last().and_then(|last| node.known_manifest(last.window));
+    let Some(last) = last else { return };
+    let Some(window_s) = seconds_between(node, last.first_block, last.close_block) else { return };
+    for uid in last.accepted.iter().map(|accepted| accepted.uid) {
+        if !patience.knows(uid) {
+            patience.learn(uid, Some(window_s));
+        }
+    }
+}
+
+/// Contributions to the last window that came after it was closed: their peers are slower than was
+/// thought, or new, and are waited for from here on.
+async fn learn_late(node: &mut Node, patience: &mut Patience) {
+    let last = node.last().and_then(|last| node.known_manifest(last.window));
+    let Some(last) = last else { return };
+    let Some(first_ms) = node.block_time_ms(last.first_block) else { return };
+    for uid in last.rejected.iter().map(|rejected| rejected.uid) {
+        let Some(hotkey) = node.directory.seat(uid).map(|seat| seat.hotkey) else { continue };
+        let Some(bucket) = node.directory.bucket(hotkey) else { continue };
+        let key = ObjectKey::contribution(node.run_id, last.window, hotkey);
+        let look = tokio::time::timeout(node.pace.request, bucket.head(&key));
+        if let Ok(Ok(info)) = look.await {
+            let late_s = info.modified_ms.saturating_sub(first_ms) as f64 / 1_000.0;
+            patience.learn(uid, Some(late_s));
+        }
+    }
+}
+
+fn seconds_between(node: &Node, first: BlockNumber, last: BlockNumber) -> Option<f64> {
+    let (first_ms, last_ms) = (node.block_time_ms(first)?, node.block_time_ms(last)?);
+    Some(last_ms.saturating_sub(first_ms) as f64 / 1_000.0)
 }
