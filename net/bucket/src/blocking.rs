@@ -26,7 +26,7 @@ impl Bucket {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("bucket")
-            .enable_time()
+            .enable_all()
             .build()
             .map_err(|source| BucketError::Runtime { source })?;
         Ok(Self { bucket, runtime: Arc::new(runtime) })
