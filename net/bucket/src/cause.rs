@@ -78,9 +78,7 @@ fn of_refusal(
         (_, "RequestTimeTooSkewed" | "RequestExpired") => BucketError::ClockSkew { place },
         (_, "NoSuchBucket") => BucketError::NoBucket { place },
         (_, "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "NotSignedUp")
-        | (_, "InvalidToken" | "ExpiredToken") => {
-            BucketError::WrongKey { place }
-        }
+        | (_, "InvalidToken" | "ExpiredToken") => BucketError::WrongKey { place },
         // R2 says so of a key that has not the length of its own.
         (400, "InvalidArgument") if names_key => BucketError::WrongKey { place },
         (_, "AuthorizationHeaderMalformed" | "PermanentRedirect") | (301, _) => {
