@@ -1,9 +1,13 @@
 //! In which precision the factors of matrix products are read. Everything else is f32 always:
-//! parameters, moments, activations, sums, norms, softmax, loss and optimizers.
+//! parameters, moments, activations, sums, norms, softmax, loss and optimizers; attention too, for
+//! its products are a twentieth of a step's and read keys and values where they lie.
 
 use serde::{Deserialize, Serialize};
 
 /// Precision of the factors of matrix products in linear layers and in the head.
+///
+/// This choice is one node's own: peers need not agree on it, for only the outer step, which has no
+/// such products, must give all of them the same bits.
 ///
 /// With `Bf16` each factor is rounded to bf16 (to nearest, ties to even; NaN stays NaN) when it is
 /// read; products of two such values are exact in f32, and sums are f32. The result has the same

@@ -1,9 +1,10 @@
-//! Matrix products in f32: `C (+)= A * B` for operands of any stride, C row-major.
+//! Matrix products: `C (+)= A * B` for factors of any stride, C row-major, all in f32.
 //!
 //! C is cut in tiles by its shape alone; a tile packs its pieces of A and B into panels in the
-//! thread's own memory and runs the micro-kernel over them. The products of one value of C are
-//! added in pieces of `DEPTH`, in order. Own code because `gemm` and its peers allocate in every
-//! call, and split k by the caches of the machine, which changes the bits between machines.
+//! thread's own memory, where they may become bf16, and runs a micro-kernel over them. The products
+//! of one value of C are added in pieces of `DEPTH`, in order. Own code because `gemm` and its peers
+//! allocate in every call, and split k by the caches of the machine, which changes the bits between
+//! machines.
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;

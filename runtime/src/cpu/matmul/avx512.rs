@@ -36,9 +36,9 @@ impl Dot for Native {
     type Pairs = __m512bh;
 
     #[inline(always)]
-    fn zero(self) -> __m512 {
-        // SAFETY: a `Native` is proof of AVX512-BF16.
-        unsafe { _mm512_setzero_ps() }
+    fn sums(self, values: &[f32; LANES]) -> __m512 {
+        // SAFETY: a `Native` is proof of AVX512-BF16; the array is 64 readable bytes.
+        unsafe { _mm512_loadu_ps(values.as_ptr()) }
     }
 
     #[inline(always)]
@@ -57,6 +57,12 @@ impl Dot for Native {
     fn add(self, sums: __m512, a: __m512bh, b: __m512bh) -> __m512 {
         // SAFETY: as above.
         unsafe { _mm512_dpbf16_ps(sums, a, b) }
+    }
+
+    #[inline(always)]
+    fn join(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: as above.
+        unsafe { _mm512_add_ps(a, b) }
     }
 
     #[inline(always)]

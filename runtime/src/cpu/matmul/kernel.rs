@@ -1,4 +1,5 @@
-//! The micro-kernel: a tile of at most `ROWS` x `2 * lanes` of C stays in registers while k runs.
+//! The micro-kernel in f32, and what any other must be: a tile of at most `ROWS` x `2 * lanes` of C
+//! stays in registers while k runs.
 //!
 //! Each value of C is one chain of fused multiply-adds in the order of k, so its bits do not depend
 //! on the shape of the tile or on the width of the vectors.

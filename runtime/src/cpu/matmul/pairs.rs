@@ -20,8 +20,8 @@ pub(super) trait Dot: Copy {
     /// 16 pairs of bf16.
     type Pairs: Copy;
 
-    /// Sums of nothing.
-    fn zero(self) -> Self::Sums;
+    /// Values as sums.
+    fn sums(self, values: &[f32; LANES]) -> Self::Sums;
 
     /// The same pair 16 times.
     fn splat(self, pair: u32) -> Self::Pairs;
@@ -31,6 +31,9 @@ pub(super) trait Dot: Copy {
 
     /// `sums[i] + a[i].0 * b[i].0 + a[i].1 * b[i].1`, in an order of the instruction's own.
     fn add(self, sums: Self::Sums, a: Self::Pairs, b: Self::Pairs) -> Self::Sums;
+
+    /// `a[i] + b[i]`.
+    fn join(self, a: Self::Sums, b: Self::Sums) -> Self::Sums;
 
     /// The sums as values.
     fn values(self, sums: Self::Sums) -> [f32; LANES];
@@ -124,7 +127,7 @@ unsafe fn fixed<D: Dot, const R: usize>(
     c_stride: usize,
     accumulate: bool,
 ) {
-    let mut sums = [[dot.zero(); 2]; R];
+    let mut sums = [[dot.sums(&[0.0; LANES]); 2]; R];
     for (a, b) in a.iter().zip(b) {
         let b = [dot.load(&b[0]), dot.load(&b[1])];
         for i in 0..R {
@@ -135,28 +138,20 @@ unsafe fn fixed<D: Dot, const R: usize>(
     }
     for i in 0..R {
         for half in 0..2 {
-            let values = dot.values(sums[i][half]);
-            let first = half * LANES;
+            let (sums, first) = (sums[i][half], half * LANES);
             let count = width.saturating_sub(first).min(LANES);
             // SAFETY: these `count` values of row i of C are the caller's to write.
             let place = unsafe {
                 std::slice::from_raw_parts_mut(c.add(i * c_stride + first.min(width)), count)
             };
             if let Ok(place) = <&mut [f32; LANES]>::try_from(&mut *place) {
-                store(place, &values, accumulate);
+                let sums = if accumulate { dot.join(dot.sums(place), sums) } else { sums };
+                *place = dot.values(sums);
             } else {
-                store(place, &values[..count], accumulate);
+                for (place, value) in place.iter_mut().zip(dot.values(sums)) {
+                    *place = if accumulate { *place + value } else { value };
+                }
             }
         }
-    }
-}
-
-#[inline(always)]
-fn store<T>(place: &mut T, values: &T, accumulate: bool)
-where
-    T: AsMut<[f32]> + AsRef<[f32]> + ?Sized,
-{
-    for (place, value) in place.as_mut().iter_mut().zip(values.as_ref()) {
-        *place = if accumulate { *place + value } else { *value };
     }
 }

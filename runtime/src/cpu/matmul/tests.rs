@@ -47,8 +47,8 @@ impl Dot for Model {
     type Sums = [f32; LANES];
     type Pairs = [u32; LANES];
 
-    fn zero(self) -> [f32; LANES] {
-        [0.0; LANES]
+    fn sums(self, values: &[f32; LANES]) -> [f32; LANES] {
+        *values
     }
 
     fn splat(self, pair: u32) -> [u32; LANES] {
@@ -61,6 +61,10 @@ impl Dot for Model {
 
     fn add(self, sums: [f32; LANES], a: [u32; LANES], b: [u32; LANES]) -> [f32; LANES] {
         std::array::from_fn(|i| dot_pair(sums[i], a[i], b[i]))
+    }
+
+    fn join(self, a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
+        std::array::from_fn(|i| a[i] + b[i])
     }
 
     fn values(self, sums: [f32; LANES]) -> [f32; LANES] {

@@ -1,4 +1,4 @@
-//! One tile of C: packs its pieces of both factors, step range by step range, and multiplies them.
+//! One tile of C: packs its pieces of both factors, range of k by range of k, and multiplies them.
 //!
 //! B's piece is packed once per range of k and stays in the second-level cache, while A passes in
 //! pieces of `PIECE_ROWS`: a tile may be as tall as balance between threads allows.
@@ -8,7 +8,7 @@ use super::pack::pack;
 
 /// Steps of k between two additions to C.
 pub(super) const DEPTH: usize = 256;
-/// Rows of A that are packed at once; with `COLS` of B that fills most of a 512 KiB cache.
+/// Rows of A that are packed at once: with 256 columns of B, two thirds of a 512 KiB cache.
 pub(super) const PIECE_ROWS: usize = 96;
 
 /// One tile of C, whose pointers were checked when it was made.
@@ -30,7 +30,7 @@ impl Tile<'_> {
     ///
     /// # Safety
     /// Both factors are readable for the whole tile and all of k, C is this tile's alone, and the
-    /// panels are as long as `matmul` makes them.
+    /// panels are as long as those that `tiled` lends.
     #[inline(always)]
     pub(super) unsafe fn multiply<K: Kernel>(mut self, kernel: K) {
         for k0 in (0..self.k).step_by(DEPTH) {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use runtime::Compute;
 
 use super::folder;
 use crate::config::Config;
@@ -51,6 +52,10 @@ pub(crate) struct TrainArgs {
     /// Tensor-parallel ranks
     #[arg(long, value_name = "N")]
     tp: Option<usize>,
+    /// How matrix products read their factors: f32, the same bits on every machine, or bf16, rounded
+    /// and faster where the processor has AVX512-BF16 [default: f32]
+    #[arg(long, value_name = "f32|bf16")]
+    compute: Option<Compute>,
     /// Go on with the run in the run folder
     #[arg(long)]
     pub(super) resume: bool,
@@ -70,6 +75,7 @@ impl TrainArgs {
             true => Config::complete(&folder::config_path(&self.resumed_dir()?))?,
             false => Config::named(&self.preset_name()?)?,
         };
+        let resumed = self.resume.then(|| config.node.clone());
         if let Some(path) = &self.config {
             config = config.overlaid(path)?;
         }
@@ -85,7 +91,16 @@ impl TrainArgs {
         set(&mut config.node.device, &self.device);
         set(&mut config.node.threads, &self.threads);
         set(&mut config.node.tp, &self.tp);
+        set(&mut config.node.compute, &self.compute);
         config.check()?;
+        let contradiction = resumed.and_then(|was| config.node.contradiction(&was));
+        if let Some((key, was, is)) = contradiction {
+            return Err(Failure::usage(format!(
+                "{key} = {is} contradicts the run in {}, where it is {was}; leave it out to go on, \
+                 or use another --dir",
+                config.dir().display()
+            )));
+        }
         Ok(config)
     }
 

@@ -61,7 +61,8 @@ impl Peer {
         let keypair = folder.keypair()?;
         let layout = model::layout_of(&config.model)?;
         let sequences = config.micro_batch_sequences();
-        let trainer = Trainer::new(&config.model, config.node.tp, config.threads(), sequences)?;
+        let trainer = Trainer::new(&config.model, config.node.tp, config.threads(), sequences)?
+            .with_compute(config.node.compute);
         let vector = || Arc::new(RwLock::new(trainer.device().alloc::<f32>(layout.params())));
         let (shared, residual, moments) = (vector(), vector(), trainer.moments());
         let mut genesis = write(&shared);
