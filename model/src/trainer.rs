@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use runtime::collective::{self, Collective};
 use runtime::ops::cross_entropy::LossSum;
-use runtime::{Buffer, Device};
+use runtime::{Buffer, Compute, Device};
 use wire::{Inner, ModelSpec};
 
 use crate::ModelError;
@@ -93,6 +93,16 @@ impl Trainer {
             .collect::<Result<Vec<_>, _>>()?;
         let whole = (tp > 1).then(|| [(); 2].map(|()| ranks[0].device.alloc(params)));
         Ok(Self { ranks, params, whole })
+    }
+
+    /// The same ranks, reading the factors of their matrix products as `compute` says.
+    /// Parameters, gradients, moments and activations stay f32.
+    #[must_use]
+    pub fn with_compute(mut self, compute: Compute) -> Self {
+        for rank in &mut self.ranks {
+            rank.device = rank.device.clone().with_compute(compute);
+        }
+        self
     }
 
     /// The device that whole vectors live on.

@@ -8,6 +8,7 @@ use std::alloc::System;
 use std::sync::atomic::AtomicBool;
 
 use model::{BatchSource, Trainer, preset};
+use runtime::Compute;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 #[global_allocator]
@@ -38,10 +39,11 @@ impl BatchSource for Constant {
 }
 
 /// Allocations since the program started, after each of [`STEPS`] steps.
-fn allocations_by_step(threads: usize) -> [usize; STEPS] {
+fn allocations_by_step(threads: usize, compute: Compute) -> [usize; STEPS] {
     let mut preset = preset("nano").unwrap();
     preset.model.seq_len = 32;
-    let mut trainer = Trainer::new(&preset.model, 1, threads, 2).unwrap();
+    let trainer = Trainer::new(&preset.model, 1, threads, 2).unwrap();
+    let mut trainer = trainer.with_compute(compute);
     let mut params = trainer.device().alloc(trainer.params());
     model::initial_params(&preset.model, 0, params.as_host_mut().unwrap()).unwrap();
     trainer.load_params(&params);
@@ -58,11 +60,13 @@ fn allocations_by_step(threads: usize) -> [usize; STEPS] {
 
 #[test]
 fn steps_after_the_first_allocate_nothing() {
-    let alone = allocations_by_step(1);
-    assert!(alone[0] > 0, "the allocator does not count");
-    assert_eq!(alone, [alone[0]; STEPS]);
+    for compute in [Compute::F32, Compute::Bf16] {
+        let alone = allocations_by_step(1, compute);
+        assert!(alone[0] > 0, "the allocator does not count");
+        assert_eq!(alone, [alone[0]; STEPS], "{compute:?}");
 
-    let together = allocations_by_step(2);
-    let late = together[STEPS - 1] - together[0];
-    assert!(late <= LATE_MAX, "{late} allocations after the first step: {together:?}");
+        let together = allocations_by_step(2, compute);
+        let late = together[STEPS - 1] - together[0];
+        assert!(late <= LATE_MAX, "{late} allocations after the first step: {together:?}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Buffer, Element, RuntimeError};
+use crate::{Buffer, Compute, Element, RuntimeError};
 
 /// A place that has memory and runs operations.
 #[derive(Clone, Debug)]
@@ -16,6 +16,7 @@ pub enum Device {
 #[derive(Clone, Debug)]
 pub struct Cpu {
     pool: Arc<rayon::ThreadPool>,
+    compute: Compute,
 }
 
 impl Device {
@@ -30,7 +31,22 @@ impl Device {
             .thread_name(|i| format!("cpu-{i}"))
             .build()
             .map_err(|source| RuntimeError::Threads { threads, source })?;
-        Ok(Device::Cpu(Cpu { pool: Arc::new(pool) }))
+        Ok(Device::Cpu(Cpu { pool: Arc::new(pool), compute: Compute::F32 }))
+    }
+
+    /// The same device, its linear layers and heads reading factors as `compute` says.
+    #[must_use]
+    pub fn with_compute(self, compute: Compute) -> Self {
+        match self {
+            Device::Cpu(cpu) => Device::Cpu(Cpu { compute, ..cpu }),
+        }
+    }
+
+    /// How linear layers and heads read their factors; f32 unless said otherwise.
+    pub fn compute(&self) -> Compute {
+        match self {
+            Device::Cpu(cpu) => cpu.compute,
+        }
     }
 
     /// Runs `work` on one of the device's workers. Operations started from there find the pool

@@ -7,6 +7,7 @@
 
 mod buffer;
 pub mod collective;
+mod compute;
 mod cpu;
 pub mod dataset;
 mod device;
@@ -14,5 +15,6 @@ mod error;
 pub mod ops;
 
 pub use buffer::{Buffer, Element, View, ViewMut};
+pub use compute::Compute;
 pub use device::{Cpu, Device};
 pub use error::RuntimeError;

@@ -6,7 +6,7 @@ mod oracle;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use oracle::{device, random};
+use oracle::{COMPUTES, device, random};
 use runtime::Device;
 use runtime::collective::Solo;
 use runtime::ops::{
@@ -121,21 +121,23 @@ impl Pass {
 fn the_steady_state_allocates_nothing() {
     /// Passes in a row without an allocation.
     const STEADY: usize = 20;
-    let dev = device();
-    let mut pass = Pass::new(&dev);
-    let reached = dev.install(|| {
-        // Which thread computes which tile varies: each grows its scratch when it first has to.
-        let mut quiet = 0;
-        for _ in 0..1000 {
-            let before = ALLOCATIONS.load(Ordering::Relaxed);
-            pass.layer(&dev);
-            pass.ends(&dev);
-            quiet = if ALLOCATIONS.load(Ordering::Relaxed) == before { quiet + 1 } else { 0 };
-            if quiet == STEADY {
-                return true;
+    for compute in COMPUTES {
+        let dev = device().with_compute(compute);
+        let mut pass = Pass::new(&dev);
+        let reached = dev.install(|| {
+            // Which thread computes which tile varies: each grows its scratch when it first has to.
+            let mut quiet = 0;
+            for _ in 0..1000 {
+                let before = ALLOCATIONS.load(Ordering::Relaxed);
+                pass.layer(&dev);
+                pass.ends(&dev);
+                quiet = if ALLOCATIONS.load(Ordering::Relaxed) == before { quiet + 1 } else { 0 };
+                if quiet == STEADY {
+                    return true;
+                }
             }
-        }
-        false
-    });
-    assert!(reached, "no {STEADY} passes in a row without an allocation");
+            false
+        });
+        assert!(reached, "{compute:?}: no {STEADY} passes in a row without an allocation");
+    }
 }

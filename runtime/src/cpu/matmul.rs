@@ -1,25 +1,38 @@
-//! Matrix products in f32: `C (+)= A * B` for operands of any stride, C row-major.
+//! Matrix products: `C (+)= A * B` for factors of any stride, C row-major, all in f32.
 //!
 //! C is cut in tiles by its shape alone; a tile packs its pieces of A and B into panels in the
-//! thread's own memory and runs the micro-kernel over them. The products of one value of C are
-//! added in pieces of `DEPTH`, in order. Own code because `gemm` and its peers allocate in every
-//! call, and split k by the caches of the machine, which changes the bits between machines.
+//! thread's own memory, where they may become bf16, and runs a micro-kernel over them. The products
+//! of one value of C are added in pieces of `DEPTH`, in order. Own code because `gemm` and its peers
+//! allocate in every call, and split k by the caches of the machine, which changes the bits between
+//! machines.
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod bf16;
+mod direct;
 pub(crate) mod kernel;
 pub(crate) mod pack;
+mod pairs;
+#[cfg(test)]
+mod tests;
+mod tile;
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::scratch::{Area, with_scratch};
 use super::shared::SharedMut;
-use kernel::{COLS_MAX, ROWS, Strided, cols, tile};
+use crate::Compute;
+use bf16::Widened;
+pub(crate) use direct::direct;
+use kernel::{COLS_MAX, Plain, ROWS, Strided};
+use tile::{DEPTH, PIECE_ROWS, Tile};
 
-/// Steps of k between two additions to C.
-const DEPTH: usize = 256;
-/// Rows and columns of the largest tile: its two packed pieces fill half of a 1 MiB L2 cache.
-const TILE_ROWS: usize = 192;
+/// Rows and columns of the largest tile. A tile packs its columns of B once, so it should be tall.
+const TILE_ROWS: usize = 512;
 const TILE_COLS: usize = 256;
+/// Tiles that C is cut into at least, where it has so many pieces: work for that many threads.
+const TILES_MIN: usize = 16;
 
 /// A matrix in a slice: value (i, j) at `i * row_stride + j * col_stride`.
 #[derive(Clone, Copy)]
@@ -46,15 +59,75 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// `c[m, n] (+)= a[m, k] * b[k, n]` with C row-major and contiguous, in parallel.
+/// `c[m, n] (+)= a[m, k] * b[k, n]` with C row-major and contiguous, in parallel, the factors read
+/// as `compute` says.
 pub(crate) fn matmul(
-    m: usize,
-    n: usize,
-    k: usize,
+    dims: (usize, usize, usize),
     c: &mut [f32],
     a: Matrix<'_>,
     b: Matrix<'_>,
     accumulate: bool,
+    compute: Compute,
+) {
+    tiled(dims, c, a, b, accumulate, |tile| match compute {
+        Compute::F32 => pulp::Arch::new().dispatch(WithPlain(tile)),
+        Compute::Bf16 => bf16_tile(tile),
+    });
+}
+
+/// Whether this machine has instructions for bf16.
+pub(crate) fn has_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let native = avx512::available().is_some();
+    #[cfg(not(target_arch = "x86_64"))]
+    let native = false;
+    native
+}
+
+fn bf16_tile(tile: Tile<'_>) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(simd) = avx512::available() {
+        // SAFETY: the machine has the instructions, as just asked; `tiled` made the tile.
+        return unsafe { avx512::multiply(tile, simd) };
+    }
+    pulp::Arch::new().dispatch(WithWidened(tile));
+}
+
+/// A tile to compute from factors as they are.
+struct WithPlain<'a>(Tile<'a>);
+
+impl WithSimd for WithPlain<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        // SAFETY: `tiled` made the tile.
+        unsafe { self.0.multiply(Plain(simd)) }
+    }
+}
+
+/// A tile to compute from factors rounded to bf16, without instructions for them.
+struct WithWidened<'a>(Tile<'a>);
+
+impl WithSimd for WithWidened<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        // SAFETY: `tiled` made the tile.
+        unsafe { self.0.multiply(Widened(simd)) }
+    }
+}
+
+/// Cuts C in tiles, each of which `multiply` computes: whole, sound for [`Tile::multiply`], and
+/// nobody else's.
+fn tiled(
+    (m, n, k): (usize, usize, usize),
+    c: &mut [f32],
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    accumulate: bool,
+    multiply: impl Fn(Tile<'_>) + Sync,
 ) {
     assert!(c.len() == m * n, "a product of {m} x {n} does not fit {} values", c.len());
     if m == 0 || n == 0 {
@@ -74,25 +147,23 @@ pub(crate) fn matmul(
     (0..m.div_ceil(tile_rows) * tiles_across).into_par_iter().with_max_len(1).for_each(|t| {
         let (row, col) = (t / tiles_across * tile_rows, t % tiles_across * tile_cols);
         let (m, n_tile) = (tile_rows.min(m - row), tile_cols.min(n - col));
-        let c_first = row * n + col;
         let depth = DEPTH.min(k);
-        let a_len = m.next_multiple_of(ROWS) * depth;
+        let a_len = m.min(PIECE_ROWS).next_multiple_of(ROWS) * depth;
         let b_len = n_tile.next_multiple_of(COLS_MAX) * depth;
         with_scratch(Area::Panels, a_len + b_len, |panels| {
             let (a_panels, b_panels) = panels.split_at_mut(a_len);
-            let job = Tile {
+            multiply(Tile {
                 m,
                 n: n_tile,
                 k,
-                c: c.at(c_first, (m - 1) * n + n_tile),
+                c: c.at(row * n + col, (m - 1) * n + n_tile),
                 c_stride: n,
                 a: strided(&a.values[row * a.row_stride..], a.row_stride, a.col_stride),
                 b: strided(&b.values[col * b.col_stride..], b.col_stride, b.row_stride),
                 accumulate,
                 a_panels,
                 b_panels,
-            };
-            pulp::Arch::new().dispatch(job);
+            });
         });
     });
 }
@@ -101,122 +172,12 @@ fn strided(values: &[f32], outer: usize, depth: usize) -> Strided {
     Strided { start: values.as_ptr(), outer, depth }
 }
 
-/// Rows and columns of a tile of C, from its shape only: near the largest, but at least 16 tiles
-/// where C is large enough for tiles of 96 rows, and all about the same size.
+/// Rows and columns of a tile of C, from its shape only: near the largest, but at least
+/// [`TILES_MIN`] where C has as many pieces of rows, and all about the same size.
 fn tile_shape(m: usize, n: usize) -> (usize, usize) {
     let across = n.div_ceil(TILE_COLS);
     let tile_cols = n.div_ceil(across).next_multiple_of(COLS_MAX);
-    let wanted = 16_usize.div_ceil(across);
-    let down = m.div_ceil(TILE_ROWS).max(wanted.min(m.div_ceil(96)));
+    let wanted = TILES_MIN.div_ceil(across);
+    let down = m.div_ceil(TILE_ROWS).max(wanted.min(m.div_ceil(PIECE_ROWS)));
     (m.div_ceil(down).next_multiple_of(ROWS), tile_cols)
-}
-
-/// One tile of C, whose pointers were checked when it was made.
-struct Tile<'a> {
-    m: usize,
-    n: usize,
-    k: usize,
-    c: *mut f32,
-    c_stride: usize,
-    a: Strided,
-    b: Strided,
-    accumulate: bool,
-    a_panels: &'a mut [f32],
-    b_panels: &'a mut [f32],
-}
-
-impl WithSimd for Tile<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        for k0 in (0..self.k).step_by(DEPTH) {
-            let depth = DEPTH.min(self.k - k0);
-            // SAFETY: `matmul` checked that both factors hold the whole tile for all of k, and gave
-            // this tile of C to nobody else.
-            unsafe {
-                pack::pack(simd, skip(self.a, k0), self.m, depth, ROWS, self.a_panels);
-                pack::pack(simd, skip(self.b, k0), self.n, depth, cols::<S>(), self.b_panels);
-                self.panels(simd, depth, self.accumulate || k0 > 0);
-            }
-        }
-    }
-}
-
-impl Tile<'_> {
-    /// Multiplies the packed pieces: one panel of B stays in L1 while all of A passes.
-    ///
-    /// # Safety
-    /// C is this tile's alone; the panels are packed for `depth`.
-    #[inline(always)]
-    unsafe fn panels<S: Simd>(&self, simd: S, depth: usize, add: bool) {
-        let width = cols::<S>();
-        let (a, b): (&[f32], &[f32]) = (self.a_panels, self.b_panels);
-        for (jp, b) in b.chunks_exact(width * depth).take(self.n.div_ceil(width)).enumerate() {
-            let j = jp * width;
-            for (ip, a) in a.chunks_exact(ROWS * depth).take(self.m.div_ceil(ROWS)).enumerate() {
-                let i = ip * ROWS;
-                let a = Strided { start: a.as_ptr(), outer: 1, depth: ROWS };
-                // SAFETY: panels are full; C holds rows i.. and columns j.. of this tile.
-                unsafe {
-                    let c = self.c.add(i * self.c_stride + j);
-                    let (rows, cols) = (ROWS.min(self.m - i), width.min(self.n - j));
-                    let (b, stride) = (b.as_ptr(), self.c_stride);
-                    tile(simd, rows, cols, depth, a, b, width, c, stride, add);
-                }
-            }
-        }
-    }
-}
-
-/// The same factor from step `k0` on.
-///
-/// # Safety
-/// The factor has a step `k0`.
-#[inline(always)]
-unsafe fn skip(factor: Strided, k0: usize) -> Strided {
-    // SAFETY: the caller's promise.
-    Strided { start: unsafe { factor.start.add(k0 * factor.depth) }, ..factor }
-}
-
-/// `c[m, n] (+)= a[m, k] * b[k, n]` on this thread, reading the factors where they lie. For small
-/// products inside a larger tile, where packing would not pay.
-///
-/// # Safety
-/// For `i < m`, `k < depth`, `j < n`: `a` is readable at (i, k), `b` at `k * b_depth + j`, and `c`
-/// is writable at `i * c_stride + j` and touched by nobody else. `tail` holds `depth * COLS_MAX`.
-#[inline(always)]
-pub(crate) unsafe fn direct<S: Simd>(
-    simd: S,
-    (m, n, depth): (usize, usize, usize),
-    c: *mut f32,
-    c_stride: usize,
-    a: Strided,
-    (b, b_depth): (*const f32, usize),
-    accumulate: bool,
-    tail: &mut [f32],
-) {
-    let width = cols::<S>();
-    for j in (0..n).step_by(width) {
-        let cols = width.min(n - j);
-        // SAFETY: column j exists; a partial panel is copied so that full vectors can be read.
-        let (b, b_depth) = unsafe {
-            if cols == width {
-                (b.add(j), b_depth)
-            } else {
-                let from = Strided { start: b.add(j), outer: 1, depth: b_depth };
-                pack::pack(simd, from, cols, depth, width, tail);
-                (tail.as_ptr(), width)
-            }
-        };
-        for i in (0..m).step_by(ROWS) {
-            // SAFETY: the caller's promise for rows i.. of A and C.
-            unsafe {
-                let a = Strided { start: a.start.add(i * a.outer), ..a };
-                let c = c.add(i * c_stride + j);
-                let rows = ROWS.min(m - i);
-                tile(simd, rows, cols, depth, a, b, b_depth, c, c_stride, accumulate);
-            }
-        }
-    }
 }

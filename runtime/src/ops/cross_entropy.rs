@@ -12,9 +12,10 @@ use crate::{Buffer, Device, View, ViewMut};
 /// A target that does not count.
 pub const IGNORE: u32 = u32::MAX;
 
-/// Most logits that exist at once: 8 MiB of f32 stay in a last-level cache.
-const LOGITS_MAX: usize = 2 << 20;
-/// Fewest and most tokens of a chunk; fewer would re-read dW too often.
+/// Most logits that exist at once, 32 MiB of f32: the head is packed and its gradient read and
+/// written once per chunk, which costs more than logits that leave the last-level cache.
+const LOGITS_MAX: usize = 8 << 20;
+/// Fewest and most tokens of a chunk.
 const CHUNK_TOKENS: std::ops::RangeInclusive<usize> = 32..=1024;
 
 /// Sum of the losses (natural log) over the targets that count, and how many do.

@@ -1,5 +1,6 @@
 //! Linear layers without bias: `y = x W'` with W as `[n_out, n_in]`, and both gradients.
 //!
+//! Factors are read as the device's [`Compute`](crate::Compute) says; sums and results are f32.
 //! Several matrices that lie one after another (wq, wk, wv) are one W with more rows.
 
 use super::{assert_len, row_len};
@@ -14,7 +15,7 @@ pub fn forward(dev: &Device, x: View<'_, f32>, w: View<'_, f32>, y: ViewMut<'_, 
         Device::Cpu(_) => dev.install(|| {
             let w = Matrix::rows(w.on_host(), n_in).transposed();
             let x = Matrix::rows(x.on_host(), n_in);
-            matmul(t, n_out, n_in, y.on_host(), x, w, false);
+            matmul((t, n_out, n_in), y.on_host(), x, w, false, dev.compute());
         }),
     }
 }
@@ -34,7 +35,7 @@ pub fn backward_input(
         Device::Cpu(_) => dev.install(|| {
             let w = Matrix::rows(w.on_host(), n_in);
             let dy = Matrix::rows(dy.on_host(), n_out);
-            matmul(t, n_in, n_out, dx.on_host(), dy, w, accumulate);
+            matmul((t, n_in, n_out), dx.on_host(), dy, w, accumulate, dev.compute());
         }),
     }
 }
@@ -53,7 +54,7 @@ pub fn backward_weight(
         Device::Cpu(_) => dev.install(|| {
             let x = Matrix::rows(x.on_host(), n_in);
             let dy = Matrix::rows(dy.on_host(), n_out).transposed();
-            matmul(n_out, n_in, t, dw.on_host(), dy, x, true);
+            matmul((n_out, n_in, t), dw.on_host(), dy, x, true, dev.compute());
         }),
     }
 }

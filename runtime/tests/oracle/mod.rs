@@ -1,7 +1,7 @@
 //! What the op tests share: random values, devices, f64 copies, and comparison with a tolerance.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use runtime::Device;
+use runtime::{Compute, Device};
 
 /// Deterministic values in (-1, 1), about uniform (a multiplicative congruential generator).
 pub(crate) fn random(len: usize, seed: u64) -> Vec<f32> {
@@ -20,8 +20,27 @@ pub(crate) fn wide(x: &[f32]) -> Vec<f64> {
 }
 
 /// The CPU with one, two and three threads.
-pub(crate) fn devices() -> Vec<Device> {
-    (1..=3).map(|threads| Device::cpu(threads).expect("three threads")).collect()
+pub(crate) fn devices() -> [Device; 3] {
+    [1, 2, 3].map(|threads| Device::cpu(threads).expect("three threads"))
+}
+
+/// What factors of matrix products are read as.
+pub(crate) const COMPUTES: [Compute; 2] = [Compute::F32, Compute::Bf16];
+
+/// `x` as a matrix product reads it, in f64; bf16 is the nearer of two neighbours, 2^16 bits apart,
+/// or of equally near ones the even.
+pub(crate) fn read_as(compute: Compute, x: &[f32]) -> Vec<f64> {
+    let nearest = |x: &f32| {
+        let below = x.to_bits() & 0xffff_0000;
+        let [low, high] = [below, below + 0x1_0000].map(|bits| f64::from(f32::from_bits(bits)));
+        let (to_low, to_high) = ((f64::from(*x) - low).abs(), (high - f64::from(*x)).abs());
+        let low_is_even = below & 0x1_0000 == 0;
+        if to_low < to_high || (to_low == to_high && low_is_even) { low } else { high }
+    };
+    match compute {
+        Compute::F32 => wide(x),
+        Compute::Bf16 => x.iter().map(nearest).collect(),
+    }
 }
 
 /// The CPU with two threads.

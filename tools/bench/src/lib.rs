@@ -67,8 +67,8 @@ pub struct TableArgs {
     /// Peer timings: CSV, JSON lines, or a kept run.
     #[arg(long, value_name = "FILE")]
     pub peer: Option<PathBuf>,
-    /// Python that has the peer's libraries; with --peer-script, row C03 runs the peer between two
-    /// halves of its own samples.
+    /// Python that has the peer's libraries; with --peer-script, rows C03 and C04 run the peer
+    /// between two halves of their own samples.
     #[arg(long, value_name = "PATH", requires = "peer_script")]
     pub peer_python: Option<PathBuf>,
     /// Training step of the peer: takes --cfg, --dtype, --compile, --threads, prints JSON lines

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use runtime::Compute;
 use serde::Deserialize;
 
 use crate::BenchError;
@@ -97,9 +98,13 @@ struct Printed {
 
 impl PeerProcess {
     /// Fastest step of model `config` in milliseconds.
-    pub(crate) fn step_ms(&self, config: &str) -> Result<f64, BenchError> {
+    pub(crate) fn step_ms(&self, config: &str, compute: Compute) -> Result<f64, BenchError> {
+        let dtype = match compute {
+            Compute::F32 => "fp32",
+            Compute::Bf16 => "bf16",
+        };
         let mut command = Command::new(&self.python);
-        command.arg(&self.script).args(["--cfg", config, "--dtype", "fp32", "--compile", "1"]);
+        command.arg(&self.script).args(["--cfg", config, "--dtype", dtype, "--compile", "1"]);
         command.args(["--threads", &self.threads.to_string()]);
         let failed = |reason: String| BenchError::PeerProcess {
             command: format!("{} {}", self.python.display(), self.script.display()),

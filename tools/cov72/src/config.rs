@@ -8,6 +8,7 @@ mod file;
 use std::path::{Path, PathBuf};
 
 use model::Preset;
+use runtime::Compute;
 use serde::{Deserialize, Serialize};
 use wire::{Inner, ModelSpec, Outer, RunDescription, SignedRun};
 
@@ -34,7 +35,7 @@ pub(crate) struct Config {
     pub(crate) inner: Inner,
     /// SparseLoCo and the outer step.
     pub(crate) outer: Outer,
-    /// This node's own affairs, which change no bit of the result within one `tp`.
+    /// This node's own affairs. Only `tp` and `compute` show in the bits of its inner steps.
     pub(crate) node: Node,
     /// The network to join, if any.
     pub(crate) network: Network,
@@ -85,8 +86,25 @@ pub(crate) struct Node {
     pub(crate) threads: usize,
     /// Tensor-parallel ranks.
     pub(crate) tp: usize,
+    /// How matrix products read their factors: `f32`, the same bits on every machine, or `bf16`,
+    /// the same bits on every run of one machine.
+    #[serde(default)]
+    pub(crate) compute: Compute,
     /// Samples in one micro-batch.
     pub(crate) micro_batch_samples: usize,
+}
+
+impl Node {
+    /// The first key that shows in the bits of inner steps and differs from what it was, with the
+    /// value it was and the value it is: a run that goes on with it would not end as it began.
+    pub(crate) fn contradiction(&self, was: &Node) -> Option<(&'static str, String, String)> {
+        if self.tp != was.tp {
+            return Some(("node.tp", was.tp.to_string(), self.tp.to_string()));
+        }
+        let names = [was, self].map(|node| format!("{:?}", node.compute.name()));
+        let [was, is] = names;
+        (was != is).then_some(("node.compute", was, is))
+    }
 }
 
 impl Config {
@@ -106,6 +124,7 @@ impl Config {
                 device: "cpu".to_string(),
                 threads: 0,
                 tp: 1,
+                compute: Compute::F32,
                 micro_batch_samples: 1,
             },
             network: Network::default(),

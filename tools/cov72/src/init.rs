@@ -236,16 +236,21 @@ impl NetworkFolder {
              # Model and training numbers are those of the run; they need not be repeated here.\n\
              \n\
              [network]\n\
-             run = {run}          # the signed run description\n\
-             chain = {chain}      # the dev chain's file\n\
-             netuid = {netuid}    # the subnet\n\
-             bucket = {bucket}    # this node's own bucket; empty: the folder `bucket` beside this file\n\
-             poll_ms = 200        # between two looks at chain and buckets\n\
-             checkpoint_every = 10    # windows between two checkpoints that a validator publishes\n\
+             # The signed run description, the dev chain's file, and the subnet on it.\n\
+             run = {run}\n\
+             chain = {chain}\n\
+             netuid = {netuid}\n\
+             # This node's own bucket; empty for the folder `bucket` beside this file.\n\
+             bucket = {bucket}\n\
+             # Milliseconds between two looks at chain and buckets.\n\
+             poll_ms = 200\n\
+             # Windows between two checkpoints that a validator publishes.\n\
+             checkpoint_every = 10\n\
              \n\
              [node]\n\
-             data = {data}        # shards of the run's data\n\
-             threads = {threads}  # host threads; 0: one per core\n",
+             # Shards of the run's data, and host threads (0: one per core).\n\
+             data = {data}\n\
+             threads = {threads}\n",
             role = if plan.role == Role::Miner { "miner" } else { "validator" },
             dir = self.dir.display(),
             run = quoted(&self.dir.join("run.json")),

@@ -1,4 +1,5 @@
-//! The micro-kernel: a tile of at most `ROWS` x `2 * lanes` of C stays in registers while k runs.
+//! The micro-kernel in f32, and what any other must be: a tile of at most `ROWS` x `2 * lanes` of C
+//! stays in registers while k runs.
 //!
 //! Each value of C is one chain of fused multiply-adds in the order of k, so its bits do not depend
 //! on the shape of the tile or on the width of the vectors.
@@ -22,6 +23,78 @@ pub(crate) struct Strided {
     pub(crate) start: *const f32,
     pub(crate) outer: usize,
     pub(crate) depth: usize,
+}
+
+/// One way to multiply packed panels: what they hold, and how a tile of C comes of two of them.
+pub(crate) trait Kernel: Copy {
+    /// Vectors that packing may use.
+    type Simd: Simd;
+    /// Columns of C that one call keeps in registers, at most [`COLS_MAX`].
+    const COLS: usize;
+
+    /// The token of those vectors.
+    fn simd(self) -> Self::Simd;
+
+    /// Turns a packed panel of A, `[depth][ROWS]`, into what [`Kernel::tile`] reads, in its place.
+    fn prepare_rows(self, panel: &mut [f32]);
+
+    /// Turns a packed panel of B, `[depth][COLS]`, into what [`Kernel::tile`] reads, in its place.
+    fn prepare_cols(self, panel: &mut [f32]);
+
+    /// `c[i, j] (+)= sum_k a[i, k] * b[k, j]` for `rows` x `width` values of two prepared panels.
+    ///
+    /// # Safety
+    /// `a` and `b` are prepared panels of `depth` steps, `1 <= rows <= ROWS`,
+    /// `1 <= width <= COLS`. For `i < rows` and `j < width`, `c` is writable at
+    /// `i * c_stride + j` and touched by nobody else.
+    unsafe fn tile(
+        self,
+        rows: usize,
+        width: usize,
+        depth: usize,
+        a: *const f32,
+        b: *const f32,
+        c: *mut f32,
+        c_stride: usize,
+        accumulate: bool,
+    );
+}
+
+/// Factors as they are, in f32.
+#[derive(Clone, Copy)]
+pub(crate) struct Plain<S>(pub(crate) S);
+
+impl<S: Simd> Kernel for Plain<S> {
+    type Simd = S;
+    const COLS: usize = cols::<S>();
+
+    #[inline(always)]
+    fn simd(self) -> S {
+        self.0
+    }
+
+    #[inline(always)]
+    fn prepare_rows(self, _: &mut [f32]) {}
+
+    #[inline(always)]
+    fn prepare_cols(self, _: &mut [f32]) {}
+
+    #[inline(always)]
+    unsafe fn tile(
+        self,
+        rows: usize,
+        width: usize,
+        depth: usize,
+        a: *const f32,
+        b: *const f32,
+        c: *mut f32,
+        c_stride: usize,
+        accumulate: bool,
+    ) {
+        let a = Strided { start: a, outer: 1, depth: ROWS };
+        // SAFETY: the caller's promise: full panels, `[depth][ROWS]` and `[depth][COLS]`.
+        unsafe { tile(self.0, rows, width, depth, a, b, Self::COLS, c, c_stride, accumulate) }
+    }
 }
 
 /// `c[i, j] (+)= sum_k a[i, k] * b[k, j]` for `rows` x `width` values.

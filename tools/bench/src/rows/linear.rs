@@ -1,8 +1,10 @@
-//! C01: the matrix products of linear layers, `y = x W'` and both gradients, through `ops::linear`.
+//! C01, and C02 in bf16: the matrix products of linear layers, `y = x W'` and both gradients,
+//! through `ops::linear`.
 //!
 //! Shapes are `T x n_out x n_in`: tokens, output features, input features.
 
 use runtime::ops::linear;
+use runtime::{Compute, Device};
 
 use super::{Bench, Rotation, written};
 use crate::BenchError;
@@ -30,13 +32,27 @@ enum Product {
 }
 
 pub(super) fn rows(bench: &Bench) -> Result<Vec<Row>, BenchError> {
+    Ok(rows_in(bench, "C01", Compute::F32))
+}
+
+pub(super) fn rows_bf16(bench: &Bench) -> Result<Vec<Row>, BenchError> {
+    Ok(rows_in(bench, "C02", Compute::Bf16))
+}
+
+fn rows_in(bench: &Bench, id: &'static str, compute: Compute) -> Vec<Row> {
+    let dev = bench.device.clone().with_compute(compute);
     let shapes = if bench.quick { &SHAPES[1..2] } else { &SHAPES[..] };
     let products = [Product::Forward, Product::InputGrad, Product::WeightGrad];
     let each = shapes.iter().flat_map(|shape| products.map(|product| (shape, product)));
-    Ok(each.map(|(shape, product)| row(bench, *shape, product)).collect())
+    each.map(|(shape, product)| row(bench, (id, &dev), *shape, product)).collect()
 }
 
-fn row(bench: &Bench, [t, n_out, n_in]: [usize; 3], product: Product) -> Row {
+fn row(
+    bench: &Bench,
+    (id, dev): (&'static str, &Device),
+    [t, n_out, n_in]: [usize; 3],
+    product: Product,
+) -> Row {
     let mut noise = Noise::new(1);
     let (name, a_len, b_len, c_len) = match product {
         Product::Forward => ("linear forward", t * n_in, n_out * n_in, t * n_out),
@@ -46,7 +62,6 @@ fn row(bench: &Bench, [t, n_out, n_in]: [usize; 3], product: Product) -> Row {
     let rotation = Rotation::over(size_of::<f32>() * (a_len + b_len + c_len));
     let sets: Vec<[Vec<f32>; 2]> = rotation.sets(|| [noise.vec(a_len, 1.0), noise.vec(b_len, 1.0)]);
     let mut results = rotation.sets(|| written(c_len));
-    let dev = &bench.device;
     let run = |[a, b]: &[Vec<f32>; 2], c: &mut [f32]| match product {
         Product::Forward => linear::forward(dev, a[..].into(), b[..].into(), c.into(), t),
         Product::InputGrad => {
@@ -65,7 +80,8 @@ fn row(bench: &Bench, [t, n_out, n_in]: [usize; 3], product: Product) -> Row {
     dev.install(|| run(&sets[0], &mut again));
     let flops = 2.0 * (t * n_out * n_in) as f64;
     let work = Work { flops, ..Work::default() };
-    Row::new("C01", name, format!("{t}x{n_out}x{n_in}"), &times, Rate::Flops(flops))
+    Row::new(id, name, format!("{t}x{n_out}x{n_in}"), &times, Rate::Flops(flops))
+        .dtype(dev.compute().name())
         .floor(&bench.ceilings, &work)
         .f64_error(error(product, [t, n_out, n_in], &sets[0], &once))
         .bit_equal(same_bits(&once, &again))

@@ -71,9 +71,11 @@ impl Rotation {
     }
 }
 
-const SCENARIOS: [Scenario; 8] = [
+const SCENARIOS: [Scenario; 10] = [
     Scenario { id: "C01", what: "matrix products", measure: linear::rows },
+    Scenario { id: "C02", what: "matrix products in bf16", measure: linear::rows_bf16 },
     Scenario { id: "C03", what: "training step", measure: train_step::rows },
+    Scenario { id: "C04", what: "training step in bf16", measure: train_step::rows_bf16 },
     Scenario { id: "C05", what: "attention", measure: attention::rows },
     Scenario { id: "C06", what: "cross-entropy", measure: cross_entropy::rows },
     Scenario { id: "C06", what: "RMSNorm, SwiGLU, AdamW", measure: elementwise::rows },
@@ -84,9 +86,9 @@ const SCENARIOS: [Scenario; 8] = [
 
 /// What `--help` ends with.
 pub(crate) const HELP: &str = "\
-Rows: C01 matrix products, C03 training step, C05 attention, C06 cross-entropy, RMSNorm, SwiGLU and
-AdamW, C07 compression and outer step, C08 bytes and hashes, D01 dataset loader. C02 and C04 are the
-same as C01 and C03 in bf16 and come with the bf16 path.
+Rows: C01 matrix products, C02 the same in bf16, C03 training step, C04 the same in bf16, C05
+attention, C06 cross-entropy, RMSNorm, SwiGLU and AdamW, C07 compression and outer step, C08 bytes
+and hashes, D01 dataset loader.
 
 Examples:
   cargo run -p bench --release -- --filter C03,C07

@@ -1,10 +1,12 @@
-//! C03: a whole training step, forward, backward and AdamW, of 8 sequences of 256 tokens.
+//! C03, and C04 in bf16: a whole training step, forward, backward and AdamW, of 8 sequences of 256
+//! tokens.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, RwLock};
 use std::time::Instant;
 
 use model::{BatchSource, Moments, Trainer, initial_params, layout_of, preset};
+use runtime::Compute;
 use wire::{Inner, ModelSpec};
 
 use super::Bench;
@@ -18,23 +20,37 @@ const CONFIGS: [&str; 3] = ["m1", "m12", "s15"];
 const SEQUENCES: usize = 8;
 
 pub(super) fn rows(bench: &Bench) -> Result<Vec<Row>, BenchError> {
-    let configs = if bench.quick { &CONFIGS[..1] } else { &CONFIGS[..] };
-    configs.iter().map(|config| row(bench, config)).collect()
+    rows_in(bench, "C03", Compute::F32)
 }
 
-fn row(bench: &Bench, config: &'static str) -> Result<Row, BenchError> {
+pub(super) fn rows_bf16(bench: &Bench) -> Result<Vec<Row>, BenchError> {
+    rows_in(bench, "C04", Compute::Bf16)
+}
+
+fn rows_in(bench: &Bench, id: &'static str, compute: Compute) -> Result<Vec<Row>, BenchError> {
+    let configs = if bench.quick { &CONFIGS[..1] } else { &CONFIGS[..] };
+    configs.iter().map(|config| row(bench, id, compute, config)).collect()
+}
+
+fn row(
+    bench: &Bench,
+    id: &'static str,
+    compute: Compute,
+    config: &'static str,
+) -> Result<Row, BenchError> {
     let preset = preset(config).expect("a preset of the bench's own list");
     let tokens = SEQUENCES * preset.model.seq_len;
-    let mut step = Step::new(bench, preset.model, preset.inner)?;
+    let mut step = Step::new(bench, compute, preset.model, preset.inner)?;
     let bit_equal = same_bits(&step.trained_params()?, &step.trained_params()?);
     // The peer runs between two halves of ours, so that a busy minute hits both alike.
     let mut seconds = step.seconds(bench.samples.div_ceil(2))?;
-    let peer_ms = bench.peer.as_ref().map(|peer| peer.step_ms(config)).transpose()?;
+    let peer_ms = bench.peer.as_ref().map(|peer| peer.step_ms(config, compute)).transpose()?;
     seconds.extend(step.seconds(bench.samples - seconds.len())?);
     let work = Work { flops: step.flops(), ..Work::default() };
     let shape = format!("B{SEQUENCES} S{}", step.spec.seq_len);
     let rate = Rate::Tokens(tokens as f64);
-    let mut row = Row::new("C03", config, shape, &Times::new(seconds), rate)
+    let mut row = Row::new(id, config, shape, &Times::new(seconds), rate)
+        .dtype(compute.name())
         .floor(&bench.ceilings, &work)
         .bit_equal(bit_equal);
     if let Some(peer_ms) = peer_ms {
@@ -53,13 +69,19 @@ struct Step {
 }
 
 impl Step {
-    fn new(bench: &Bench, spec: ModelSpec, inner: Inner) -> Result<Self, BenchError> {
+    fn new(
+        bench: &Bench,
+        compute: Compute,
+        spec: ModelSpec,
+        inner: Inner,
+    ) -> Result<Self, BenchError> {
         let mut params = vec![0.0; layout_of(&spec)?.params()];
         initial_params(&spec, 0, &mut params)?;
         let mut noise = Noise::new(1);
         let [tokens, targets] =
             [(); 2].map(|()| noise.indices(SEQUENCES * spec.seq_len, spec.vocab as u32));
-        let mut trainer = Trainer::new(&spec, 1, bench.device.threads(), SEQUENCES)?;
+        let trainer = Trainer::new(&spec, 1, bench.device.threads(), SEQUENCES)?;
+        let mut trainer = trainer.with_compute(compute);
         let mut whole = trainer.device().alloc(params.len());
         whole.write(&params);
         trainer.load_params(&whole);

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use runtime::Compute;
 use wire::RunDescription;
 
 use super::folder;
-use crate::config::Config;
+use crate::config::{Config, Node};
 use crate::failure::Failure;
 
 const EXAMPLES: &str = "\
@@ -53,6 +54,10 @@ pub(crate) struct TrainArgs {
     /// Tensor-parallel ranks
     #[arg(long, value_name = "N")]
     tp: Option<usize>,
+    /// How matrix products read their factors: f32, the same bits on every machine, or bf16, rounded
+    /// and faster where the processor has AVX512-BF16 [default: f32]
+    #[arg(long, value_name = "f32|bf16")]
+    compute: Option<Compute>,
     /// Go on with the run in the run folder
     #[arg(long)]
     pub(super) resume: bool,
@@ -71,9 +76,12 @@ impl TrainArgs {
     /// With a file that names a network, its run takes the place of preset and kept configuration.
     pub(super) fn resolve(&self) -> Result<(Config, Option<RunDescription>), Failure> {
         let network = self.config.as_deref().map(Config::of_network).transpose()?.flatten();
-        let (mut config, run) = match network {
-            Some((config, run)) => (config, Some(run)),
-            None => (self.alone()?, None),
+        let (mut config, resumed, run) = match network {
+            Some((config, run)) => (config, None, Some(run)),
+            None => {
+                let (config, resumed) = self.alone()?;
+                (config, resumed, None)
+            }
         };
         if let Some(preset) = &self.preset {
             config.preset.clone_from(preset);
@@ -87,19 +95,31 @@ impl TrainArgs {
         set(&mut config.node.device, &self.device);
         set(&mut config.node.threads, &self.threads);
         set(&mut config.node.tp, &self.tp);
+        set(&mut config.node.compute, &self.compute);
         config.check()?;
+        let contradiction = resumed.and_then(|was| config.node.contradiction(&was));
+        if let Some((key, was, is)) = contradiction {
+            return Err(Failure::usage(format!(
+                "{key} = {is} contradicts the run in {}, where it is {was}; leave it out to go on, \
+                 or use another --dir",
+                config.dir().display()
+            )));
+        }
         Ok((config, run))
     }
 
-    fn alone(&self) -> Result<Config, Failure> {
+    /// The configuration of a run on this machine and, on `--resume`, what the node was before.
+    fn alone(&self) -> Result<(Config, Option<Node>), Failure> {
         let config = match self.resume {
             true => Config::complete(&folder::config_path(&self.resumed_dir()?))?,
             false => Config::named(&self.preset_name()?)?,
         };
-        match &self.config {
-            Some(path) => config.overlaid(path),
-            None => Ok(config),
-        }
+        let resumed = self.resume.then(|| config.node.clone());
+        let config = match &self.config {
+            Some(path) => config.overlaid(path)?,
+            None => config,
+        };
+        Ok((config, resumed))
     }
 
     fn preset_name(&self) -> Result<String, Failure> {

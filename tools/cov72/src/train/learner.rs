@@ -7,7 +7,7 @@ use std::sync::{Arc, RwLock};
 use model::sparseloco::Compressor;
 use model::{Moments, OnStep, Stop, Trainer};
 use runtime::dataset::{Assignment, BatchRules, Dataset};
-use runtime::{Buffer, Device};
+use runtime::{Buffer, Compute, Device};
 use wire::{Layout, RunDescription, SampleDigest, SparseTensor, Uid, Window};
 
 use super::samples::WindowSamples;
@@ -40,6 +40,7 @@ pub(crate) struct Learner {
 pub(crate) struct Hands {
     pub(crate) tp: usize,
     pub(crate) threads: usize,
+    pub(crate) compute: Compute,
     pub(crate) micro_batch_samples: usize,
 }
 
@@ -53,7 +54,8 @@ impl Learner {
     ) -> Result<Self, Failure> {
         let seq_len = run.model.seq_len;
         let sequences = hands.micro_batch_samples * wire::protocol::SAMPLE_TOKENS / seq_len;
-        let trainer = Trainer::new(&run.model, hands.tp, hands.threads, sequences)?;
+        let trainer = Trainer::new(&run.model, hands.tp, hands.threads, sequences)?
+            .with_compute(hands.compute);
         let eos = dataset.description().and_then(|description| description.eos);
         let outer = &run.outer;
         let (k, beta, quantiser) = (outer.k, outer.beta as f32, outer.quantiser);
@@ -121,8 +123,8 @@ impl Learner {
         Ok(self.compressor.compress(from, local.view(), kept, scratch.view_mut())?)
     }
 
-    /// Commits the residual of the last [`Learner::compress`]. What was sent and did not count stays
-    /// in it.
+    /// Commits the residual of the last [`Learner::compress`]. What was sent and did not count
+    /// stays in it.
     pub(crate) fn settle(&mut self, residual: &RwLock<Buffer<f32>>, counted: bool) {
         let (_, scratch) = self.trainer.params_and_scratch();
         if !counted {

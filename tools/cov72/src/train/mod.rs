@@ -167,6 +167,11 @@ fn greet(
         human_bytes(plan.total() as u64),
         folder.dir().display()
     ));
+    if !config.node.compute.is_native() {
+        screen.say(
+            "this processor has no AVX512-BF16: bf16 rounds as it should, but is no faster than f32",
+        );
+    }
 }
 
 fn report(

@@ -69,6 +69,7 @@ fn hands(config: &Config) -> Hands {
     Hands {
         tp: config.node.tp,
         threads: config.threads(),
+        compute: config.node.compute,
         micro_batch_samples: config.node.micro_batch_samples,
     }
 }

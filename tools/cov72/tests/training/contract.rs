@@ -53,6 +53,23 @@ fn the_same_seed_gives_the_same_root_and_another_seed_another() {
 }
 
 #[test]
+fn in_bf16_runs_repeat_go_on_after_a_stop_and_learn_what_f32_learns() {
+    let tiny = Tiny::new();
+    let bf16 =
+        |run: &str, more: &[&str]| tiny.summary(run, &[more, &["--compute", "bf16"]].concat());
+    let first = bf16("a", &[]);
+    assert_eq!(bf16("b", &["--threads", "1"])["state_root"], first["state_root"]);
+    bf16("c", &["--windows", "2"]);
+    let resumed = tiny.summary("c", &["--resume", "--windows", "6"]);
+    assert_eq!(resumed["state_root"], first["state_root"]);
+
+    let f32 = tiny.summary("d", &[]);
+    assert_ne!(f32["state_root"], first["state_root"], "bf16 was not used");
+    let loss = |summary: &serde_json::Value| summary["loss_last"].as_f64().unwrap();
+    assert!((loss(&f32) - loss(&first)).abs() < 0.02, "{} and {}", loss(&f32), loss(&first));
+}
+
+#[test]
 fn a_run_in_two_parts_ends_where_one_in_one_part_does() {
     let tiny = Tiny::new();
     let whole = tiny.summary("whole", &[]);

@@ -30,6 +30,9 @@ fn a_number_that_contradicts_the_run_is_named() {
     let refusal = tiny.refusal("a", &["--resume", "--inner-steps", "5"], 2);
     says(&refusal, &["inner.steps = 5", "where it is 4", "--dir"]);
     says(&tiny.refusal("a", &["--resume", "--seed", "9"], 2), &["seed = 9", "where it is 0"]);
+    let refusal = tiny.refusal("a", &["--resume", "--compute", "bf16"], 2);
+    says(&refusal, &["node.compute = \"bf16\"", "where it is \"f32\"", "--dir"]);
+    says(&tiny.refusal("a", &["--resume", "--tp", "2"], 2), &["node.tp = 2", "where it is 1"]);
 }
 
 #[test]
@@ -52,6 +55,7 @@ fn numbers_that_no_run_can_have_are_refused_by_key() {
     says(&tiny.refusal("a", &["--inner-steps", "0"], 2), &["inner.steps must be at least 1"]);
     says(&tiny.refusal("a", &["--tp", "3"], 2), &["--tp 3", "does not divide"]);
     says(&tiny.refusal("a", &["--device", "abacus"], 2), &["abacus", "cpu"]);
+    says(&tiny.refusal("a", &["--compute", "f16"], 2), &["f16", "f32 or bf16"]);
     says(&tiny.refusal("a", &["--preset", "huge"], 2), &["\"huge\"", "nano", "72b"]);
     let config = std::fs::read_to_string(tiny.path("run.toml")).unwrap();
     let with = |more: &str| std::fs::write(tiny.path("run.toml"), format!("{config}{more}"));
