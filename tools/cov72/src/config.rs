@@ -53,6 +53,13 @@ pub(crate) struct Network {
     pub(crate) netuid: u16,
     /// This node's own bucket; empty for the folder `bucket` in the run folder.
     pub(crate) bucket: String,
+    /// File of the key pair that writes to an S3 bucket; empty for the environment's.
+    pub(crate) write_key: PathBuf,
+    /// File of the key pair that others read an S3 bucket with. It is published: it must be for
+    /// this one bucket, and for reading only.
+    pub(crate) read_key: PathBuf,
+    /// File of storage faults to make on purpose; empty for none.
+    pub(crate) faults: PathBuf,
     /// Milliseconds between two looks at chain and buckets.
     pub(crate) poll_ms: u64,
     /// Windows between two checkpoints that a validator publishes.
@@ -66,6 +73,9 @@ impl Default for Network {
             chain: PathBuf::new(),
             netuid: 72,
             bucket: String::new(),
+            write_key: PathBuf::new(),
+            read_key: PathBuf::new(),
+            faults: PathBuf::new(),
             poll_ms: 200,
             checkpoint_every: 10,
         }

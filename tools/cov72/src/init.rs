@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bucket::Bucket;
+use bucket::Credentials;
 use chain::{Blocks, Chain, DevChain, DevChainOptions, SystemClock};
 use clap::{Args, ValueEnum};
 use runtime::dataset::Dataset;
@@ -24,6 +24,8 @@ const RAO: u64 = 1_000_000_000;
 const JUDGE_MS: u64 = 3_000;
 /// Where the network's data lies, if it is not its own synthetic corpus.
 const DATA_PLACE: &str = "data.path";
+/// A node's published key pair.
+const READ_KEY: &str = "read-key.toml";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -47,9 +49,13 @@ pub(crate) struct InitArgs {
     /// A validator's stake, in tokens
     #[arg(long, value_name = "TOKENS", default_value_t = 1_000)]
     stake: u64,
-    /// The node's bucket [default: the folder `bucket` in --dir]
+    /// The node's bucket: a folder, or s3://BUCKET/PREFIX?endpoint=URL&region=R with the writing key
+    /// pair in COV72_S3_ACCESS_KEY and COV72_S3_SECRET_KEY [default: the folder `bucket` in --dir]
     #[arg(long, value_name = "PLACE")]
     bucket: Option<String>,
+    /// File with access_key and secret_key that may read an S3 bucket and nothing else; published
+    #[arg(long, value_name = "FILE.toml")]
+    read_key: Option<PathBuf>,
     #[command(flatten)]
     plan: NetworkPlan,
 }
@@ -100,6 +106,10 @@ pub(crate) struct NodePlan<'a> {
     /// In 10^-9 of a token.
     pub(crate) stake_rao: u64,
     pub(crate) bucket: Option<&'a str>,
+    /// What others read an S3 bucket with.
+    pub(crate) read_key: Option<&'a Credentials>,
+    /// Storage faults to make on purpose.
+    pub(crate) faults: Option<&'a Path>,
     pub(crate) threads: usize,
 }
 
@@ -120,7 +130,10 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), Failure> {
     };
     let stake_rao = args.stake.saturating_mul(RAO);
     let bucket = args.bucket.as_deref();
-    let uid = network.add(&NodePlan { dir, role, stake_rao, bucket, threads: 0 })?;
+    let read_key = args.read_key.as_deref().map(Credentials::from_file).transpose()?;
+    let read_key = read_key.as_ref();
+    let plan = NodePlan { dir, role, stake_rao, bucket, read_key, faults: None, threads: 0 };
+    let uid = network.add(&plan)?;
     let (config, command) = (dir.join("run.toml"), command_of(role));
     eprintln!("uid {uid}; start it with: cov72 {command} --config {}", config.display());
     Ok(())
@@ -193,7 +206,12 @@ impl NetworkFolder {
                 path.display()
             )));
         }
-        folder.replace("run.toml", self.toml(plan)?.as_bytes())?;
+        if let Some(key) = plan.read_key {
+            let (access, secret) = (key.access_key(), key.secret().reveal());
+            let text = format!("access_key = \"{access}\"\nsecret_key = \"{secret}\"\n");
+            folder.replace(READ_KEY, text.as_bytes())?;
+        }
+        folder.replace("run.toml", self.toml(plan, &folder)?.as_bytes())?;
         let keypair = folder.keypair()?;
         let chain = setup::open_chain(&self.dir.join("chain.sqlite"))?;
         let uid = chain.register(NETUID, &keypair)?;
@@ -214,8 +232,7 @@ impl NetworkFolder {
         keypair: &Keypair,
         chain: &DevChain,
     ) -> Result<(), Failure> {
-        let place = setup::own_place(config)?;
-        Bucket::create(&place)?;
+        let place = setup::own_bucket(config)?.public.to_string();
         let note = Note { place, manifest: None };
         let bytes = note.to_bytes().map_err(|fault| {
             Failure::usage(format!("--bucket is no place to tell others: {fault}"))
@@ -223,7 +240,7 @@ impl NetworkFolder {
         Ok(chain.commit(NETUID, keypair, &bytes)?)
     }
 
-    fn toml(&self, plan: &NodePlan<'_>) -> Result<String, Failure> {
+    fn toml(&self, plan: &NodePlan<'_>, folder: &RunFolder) -> Result<String, Failure> {
         let quoted = |path: &Path| toml::Value::from(path.display().to_string()).to_string();
         let named = std::fs::read_to_string(self.dir.join(DATA_PLACE)).unwrap_or_default();
         let data = match named.trim() {
@@ -231,6 +248,11 @@ impl NetworkFolder {
             named => PathBuf::from(named),
         };
         let bucket = toml::Value::from(plan.bucket.unwrap_or_default()).to_string();
+        let read_key = match plan.read_key {
+            Some(_) => std::path::absolute(folder.path(READ_KEY))
+                .map_err(|error| Failure::io("find", folder.dir(), &error))?,
+            None => PathBuf::new(),
+        };
         Ok(format!(
             "# A {role} of the network in {dir}.\n\
              # Model and training numbers are those of the run; they need not be repeated here.\n\
@@ -242,6 +264,12 @@ impl NetworkFolder {
              netuid = {netuid}\n\
              # This node's own bucket; empty for the folder `bucket` beside this file.\n\
              bucket = {bucket}\n\
+             # Files of key pairs for an S3 bucket: one to write with (empty: the environment's), and\n\
+             # one for others to read with. The latter is published: for this bucket, read-only.\n\
+             write_key = \"\"\n\
+             read_key = {read_key}\n\
+             # Storage faults to make on purpose, for tests.\n\
+             faults = {faults}\n\
              # Milliseconds between two looks at chain and buckets.\n\
              poll_ms = 200\n\
              # Windows between two checkpoints that a validator publishes.\n\
@@ -256,6 +284,8 @@ impl NetworkFolder {
             run = quoted(&self.dir.join("run.json")),
             chain = quoted(&self.dir.join("chain.sqlite")),
             netuid = NETUID,
+            read_key = quoted(&read_key),
+            faults = quoted(plan.faults.unwrap_or(Path::new(""))),
             data = quoted(&data),
             threads = plan.threads,
         ))

@@ -13,11 +13,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bucket::{Credentials, Place};
 use clap::Args;
 use wire::Role;
 
 use crate::failure::Failure;
 use crate::init::{NetworkFolder, NetworkPlan, NodePlan};
+use crate::node::setup;
 use crate::train::stop_on_interrupt;
 use events::{Event, PeerAtWindow};
 use nodes::Nodes;
@@ -59,6 +61,13 @@ pub(crate) struct LocalnetArgs {
     /// Start PEER again in window WINDOW; may be given several times
     #[arg(long, value_name = "PEER@WINDOW")]
     restart: Vec<PeerAtWindow>,
+    /// Keep all buckets on an S3 service: s3://BUCKET?endpoint=URL&path_style=true, each node under a
+    /// prefix of its own; the key pair is that of COV72_S3_ACCESS_KEY and COV72_S3_SECRET_KEY
+    #[arg(long, value_name = "URL")]
+    s3: Option<String>,
+    /// Make storage fail on purpose, as this file plans it
+    #[arg(long, value_name = "FILE.toml")]
+    faults: Option<PathBuf>,
     /// Print one JSON object on stdout at the end, and nothing else there
     #[arg(long)]
     json: bool,
@@ -70,12 +79,12 @@ pub(crate) struct LocalnetArgs {
 pub(crate) fn run(args: &LocalnetArgs) -> Result<(), Failure> {
     let stop = stop_on_interrupt()?;
     let mut events = plan(args)?;
+    let storage = Storage::of(args)?;
     let network = make_network(args)?;
     let mut nodes = Nodes::new(&args.dir, args.peers, args.validators, args.windows);
-    let threads = threads_per_node(args.peers);
     for node in 0..args.peers + args.validators {
         if !events.iter().any(|event| event.is_join_of(node)) {
-            start(args, &network, &mut nodes, node, threads)?;
+            start(args, &network, &storage, &mut nodes, node)?;
         }
     }
     let mut view = View::new(args.windows);
@@ -98,7 +107,7 @@ pub(crate) fn run(args: &LocalnetArgs) -> Result<(), Failure> {
             view.say(&event.to_string());
             match event.kind {
                 events::Kind::Kill => nodes.kill(event.peer),
-                _ => start(args, &network, &mut nodes, event.peer, threads)?,
+                _ => start(args, &network, &storage, &mut nodes, event.peer)?,
             }
         }
         view.show(&nodes);
@@ -154,18 +163,65 @@ fn make_network(args: &LocalnetArgs) -> Result<NetworkFolder, Failure> {
 fn start(
     args: &LocalnetArgs,
     network: &NetworkFolder,
+    storage: &Storage,
     nodes: &mut Nodes,
     node: u16,
-    threads: usize,
 ) -> Result<(), Failure> {
     let role = if node < args.peers { Role::Miner } else { Role::Validator };
     let dir = nodes.dir(node).to_path_buf();
     if !Path::new(&dir).join("run.toml").exists() {
         let stake_rao = STAKE_RAO - u64::from(node);
-        let plan = NodePlan { dir: &dir, role, stake_rao, bucket: None, threads };
+        let bucket = storage.place_of(node);
+        let plan = NodePlan {
+            dir: &dir,
+            role,
+            stake_rao,
+            bucket: bucket.as_deref(),
+            read_key: storage.read_key.as_ref(),
+            faults: storage.faults.as_deref(),
+            threads: threads_per_node(args.peers),
+        };
         nodes.seated(node, network.add(&plan)?);
     }
     nodes.start(node)
+}
+
+/// Where the nodes' buckets are.
+struct Storage {
+    /// An S3 place without a prefix, split where the prefix goes.
+    s3: Option<(String, String)>,
+    read_key: Option<Credentials>,
+    faults: Option<PathBuf>,
+}
+
+impl Storage {
+    /// What the arguments ask for, or a refusal before anything is made.
+    fn of(args: &LocalnetArgs) -> Result<Self, Failure> {
+        let faults = args.faults.as_deref().map(|file| {
+            setup::faults(file)?;
+            std::path::absolute(file).map_err(|error| Failure::io("find", file, &error))
+        });
+        let faults = faults.transpose()?;
+        let Some(url) = &args.s3 else { return Ok(Self { s3: None, read_key: None, faults }) };
+        let Place::S3(place) = url.parse()? else {
+            return Err(Failure::usage(format!("--s3 {url} does not begin with s3://")));
+        };
+        if !place.is_local() {
+            return Err(Failure::usage(
+                "--s3 is for a service on this machine, since every node publishes the key pair it \
+                 is read with; give a node on another service a key of its own by cov72 init",
+            ));
+        }
+        let read_key = Credentials::from_env()?;
+        let (bucket, query) = url.split_once('?').unwrap_or((url, ""));
+        let s3 = Some((bucket.trim_end_matches('/').to_string(), query.to_string()));
+        Ok(Self { s3, read_key, faults })
+    }
+
+    fn place_of(&self, node: u16) -> Option<String> {
+        let (bucket, query) = self.s3.as_ref()?;
+        Some(format!("{bucket}/n{node}?{query}"))
+    }
 }
 
 /// Cores are shared by the miners; a validator needs little.

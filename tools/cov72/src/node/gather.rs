@@ -1,16 +1,17 @@
 //! From a manifest to the updates it lists: each payload from its owner's bucket, checked by its
 //! hash; all of them at once from a validator's merged update where an owner does not deliver.
 
-use bucket::{Bucket, Bytes, Limits, ObjectKey};
+use bucket::{Bucket, Bytes, Fetch, ObjectKey, Sources, fetch_all};
 use futures::StreamExt;
+use tokio::time::Instant;
 use wire::contribution::HEADER_BYTES;
 use wire::{Content, Manifest, Merged, MergedClaims, SparseTensor, Uid};
 
 use super::Node;
 use crate::failure::Failure;
 
-/// Payloads under way at once.
-const IN_FLIGHT: usize = 8;
+/// Bytes of payloads under way at once.
+const BUDGET_BYTES: u64 = 256 << 20;
 
 /// What the contributions of one window amount to, by ascending uid, one update per tensor.
 pub(crate) type Gathered = Vec<(Uid, Vec<SparseTensor>)>;
@@ -38,42 +39,46 @@ impl Node {
         Ok(None)
     }
 
-    /// Each payload from its owner.
+    /// Each payload from its owner, in ranges, several at once, within a budget of memory.
     async fn gather_payloads(
         &mut self,
         manifest: &Manifest,
         own: Option<&Bytes>,
     ) -> Option<Gathered> {
-        let mut wanted = Vec::new();
-        for accepted in &manifest.accepted {
-            let hotkey = self.directory.seat(accepted.uid)?.hotkey;
-            let at_hand = own.filter(|_| accepted.uid == self.uid).cloned();
-            let source = match at_hand {
-                Some(_) => None,
-                None => Some(self.directory.bucket(hotkey)?),
-            };
-            let key = ObjectKey::contribution(self.run_id, manifest.window, hotkey);
-            wanted.push((accepted.uid, accepted.object, key, source, at_hand));
-        }
-        let pace = self.pace;
-        let fetches = wanted.into_iter().map(|(uid, object, key, source, at_hand)| async move {
-            let bytes = match (source, at_hand) {
-                (Some(source), _) => {
-                    let time = pace.read_time(object.bytes);
-                    let limits = Limits { bytes_max: object.bytes, timeout: time };
-                    source.get(&key, limits).await.ok()?
-                }
-                (None, at_hand) => at_hand?,
-            };
-            (Content::of(&bytes) == object).then_some((uid, bytes))
+        let own = own.filter(|own| {
+            let listed = manifest.accepted.iter().find(|accepted| accepted.uid == self.uid);
+            listed.is_some_and(|listed| listed.object == Content::of(own))
         });
-        let fetched: Vec<_> = futures::stream::iter(fetches).buffered(IN_FLIGHT).collect().await;
-        let payloads = fetched.into_iter().collect::<Option<Vec<_>>>()?;
-        self.down_bytes += payloads.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>();
-        let decode = |(uid, bytes): (Uid, Bytes)| {
-            Some((uid, self.shape.decode(bytes.get(HEADER_BYTES..)?).ok()?))
-        };
-        payloads.into_iter().map(decode).collect()
+        let (mut uids, mut requests) = (Vec::new(), Vec::new());
+        for accepted in &manifest.accepted {
+            if own.is_some() && accepted.uid == self.uid {
+                continue;
+            }
+            let hotkey = self.directory.seat(accepted.uid)?.hotkey;
+            let key = ObjectKey::contribution(self.run_id, manifest.window, hotkey);
+            let sources = Sources::new([self.directory.bucket(hotkey)?]);
+            let Content { hash, bytes } = accepted.object;
+            uids.push(accepted.uid);
+            requests.push(Fetch { key, bytes, hash, sources });
+        }
+        let bytes: u64 = requests.iter().map(|request| request.bytes).sum();
+        let deadline = Instant::now() + self.pace.read_time(bytes);
+        let mut fetched = std::pin::pin!(fetch_all(requests, BUDGET_BYTES, deadline));
+        let mut gathered = Gathered::new();
+        // Decoded as they come, so that bytes and values of one payload are all that is held twice.
+        while let Some((request, object)) = fetched.next().await {
+            gathered.push((uids[request], self.decode(&object.ok()?)?));
+        }
+        if let Some(own) = own {
+            gathered.push((self.uid, self.decode(own)?));
+        }
+        self.down_bytes += bytes;
+        gathered.sort_by_key(|(uid, _)| *uid);
+        Some(gathered)
+    }
+
+    fn decode(&self, object: &[u8]) -> Option<Vec<SparseTensor>> {
+        self.shape.decode(object.get(HEADER_BYTES..)?).ok()
     }
 
     /// All payloads in one object, from any validator that has it.
@@ -115,15 +120,13 @@ impl Node {
         key: &ObjectKey,
         wanted: Content,
     ) -> Option<Bytes> {
-        let timeout = self.pace.read_time(wanted.bytes);
-        for source in sources {
-            let limits = Limits { bytes_max: wanted.bytes, timeout };
-            let Ok(bytes) = source.get(key, limits).await else { continue };
-            self.down_bytes += bytes.len() as u64;
-            if Content::of(&bytes) == wanted {
-                return Some(bytes);
-            }
-        }
-        None
+        let Content { hash, bytes } = wanted;
+        let sources = Sources::new(sources.iter().cloned());
+        let deadline = Instant::now() + self.pace.read_time(bytes);
+        let request = Fetch { key: *key, bytes, hash, sources };
+        let mut fetched = std::pin::pin!(fetch_all(vec![request], BUDGET_BYTES, deadline));
+        let object = fetched.next().await?.1.ok()?;
+        self.down_bytes += bytes;
+        Some(object)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use bucket::Bucket;
+use bucket::{Bucket, Credentials, FaultPlan, Place, PublicPlace};
 use chain::{Chain, DevChain, SystemClock};
 use wire::{Keypair, Layout, Netuid, RunDescription};
 
@@ -18,8 +18,29 @@ const REQUEST: Duration = Duration::from_secs(20);
 /// Further than this from the chain's newest block no clock of an honest machine is.
 const CLOCK_SKEW_MAX_MS: u64 = 60_000;
 
-/// The bucket that a configuration names, as an absolute place.
-pub(crate) fn own_place(config: &Config) -> Result<String, Failure> {
+/// A node's own bucket, and what others need to read it.
+pub(crate) struct OwnBucket {
+    pub(crate) bucket: Bucket,
+    pub(crate) public: PublicPlace,
+}
+
+/// Opens the bucket that a configuration names.
+pub(crate) fn own_bucket(config: &Config) -> Result<OwnBucket, Failure> {
+    let (network, named) = (&config.network, own_place(config)?);
+    let place: Place = named.parse()?;
+    let key = |file: &Path| match file.as_os_str().is_empty() {
+        true => Ok(None),
+        false => Credentials::from_file(file).map(Some),
+    };
+    let bucket = match key(&network.write_key)? {
+        Some(credentials) => Bucket::open_with(&place, &credentials)?,
+        None => Bucket::create(&named)?,
+    };
+    Ok(OwnBucket { bucket, public: PublicPlace::new(place, key(&network.read_key)?)? })
+}
+
+/// The place that a configuration names; folders as absolute paths.
+fn own_place(config: &Config) -> Result<String, Failure> {
     let named = &config.network.bucket;
     if named.contains(':') {
         return Ok(named.clone());
@@ -30,6 +51,17 @@ pub(crate) fn own_place(config: &Config) -> Result<String, Failure> {
     };
     let path = std::path::absolute(&path).map_err(|error| Failure::io("find", &path, &error))?;
     Ok(path.display().to_string())
+}
+
+/// The storage faults that a file asks for, if one is named.
+pub(crate) fn faults(file: &Path) -> Result<Option<FaultPlan>, Failure> {
+    if file.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
+    let plan = FaultPlan::parse(&text);
+    plan.map(Some).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
 }
 
 /// The chain that a configuration names.
@@ -48,16 +80,23 @@ pub(crate) async fn join(
 ) -> Result<Node, Failure> {
     let chain = open_chain(&config.network.chain)?;
     check_clock(&chain)?;
-    let place = own_place(config)?;
+    let OwnBucket { bucket, public } = own_bucket(config)?;
+    bucket.check().await?;
+    let faults = faults(&config.network.faults)?;
+    let seed = u64::from_le_bytes(keypair.hotkey().0[..8].try_into().expect("eight bytes"));
+    let fail = move |bucket: Bucket| match &faults {
+        Some(plan) => bucket.with_faults(plan.clone(), seed),
+        None => bucket,
+    };
     let parts = Parts {
         run: run.clone(),
         layout: layout.clone(),
         keypair,
         netuid: Netuid(config.network.netuid),
         chain: Arc::new(chain),
-        bucket: Bucket::create(&place)?,
-        place,
-        opener: Arc::new(|place: &str| Bucket::open(place)),
+        bucket: fail(bucket),
+        place: public.to_string(),
+        opener: Arc::new(move |place: &str| Ok(fail(Bucket::open_public(&place.parse()?)?))),
         pace: Pace { poll: Duration::from_millis(config.network.poll_ms), request: REQUEST },
         voice,
         stop,
