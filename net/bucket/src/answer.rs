@@ -1,7 +1,8 @@
 //! What an S3 server answers when it does not do what was asked, read once into a type.
 //!
-//! The storage library keeps neither `Retry-After` nor the code inside the error's XML, so this sits
-//! between it and the HTTP client. Statuses on which the library itself acts (404, 409, 412) pass.
+//! The storage library keeps neither `Retry-After` nor the code inside the error's XML, so this
+//! sits between it and the HTTP client.
+//! Statuses on which the library itself acts (404, 409, 412) pass.
 
 use std::time::Duration;
 
@@ -15,12 +16,8 @@ use object_store::client::{
 
 use wire::ForeignText;
 
-use crate::Pace;
-
 /// What is read of an error's body.
 const BODY_BYTES_MAX: usize = 64 << 10;
-/// Finishing an upload in parts may take a server this many times the base limit.
-const FINISH_FACTOR: u32 = 6;
 
 /// A request that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,19 +55,21 @@ fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
     Some(text.trim())
 }
 
-/// The HTTP client, with time limits by size and with refusals as [`Refusal`] errors.
+/// The HTTP client, with refusals as [`Refusal`] errors. Time is limited by who asks.
 #[derive(Debug)]
 pub(crate) struct Answers {
     client: reqwest::Client,
-    pace: Pace,
 }
 
 impl Answers {
-    pub(crate) fn new(client: reqwest::Client, pace: Pace) -> Self {
-        Self { client, pace }
+    pub(crate) fn new(client: reqwest::Client) -> Self {
+        Self { client }
     }
+}
 
-    async fn answer(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+#[async_trait]
+impl HttpService for Answers {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let is_post = request.method().as_str() == "POST";
         let response = self.client.call(request).await?;
         let status = response.status().as_u16();
@@ -84,7 +83,9 @@ impl Answers {
         let is_refused = match status {
             200..300 => refusal.code.as_str() != "" && body.windows(6).any(|at| at == b"<Error"),
             404 => refusal.code.as_str() == "NoSuchBucket",
-            409 => refusal.code.as_str() != "BucketAlreadyExists",
+            409 => {
+                matches!(refusal.code.as_str(), "ConditionalRequestConflict" | "OperationAborted")
+            }
             412 => false,
             _ => true,
         };
@@ -92,20 +93,6 @@ impl Answers {
             return Err(HttpError::new(HttpErrorKind::Unknown, refusal));
         }
         Ok(HttpResponse::from_parts(parts, body.into()))
-    }
-}
-
-#[async_trait]
-impl HttpService for Answers {
-    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let mut limit = self.pace.time_for(request.body().content_length() as u64);
-        if request.method().as_str() == "POST" {
-            limit *= FINISH_FACTOR;
-        }
-        match tokio::time::timeout(limit, self.answer(request)).await {
-            Ok(answer) => answer,
-            Err(elapsed) => Err(HttpError::new(HttpErrorKind::Timeout, elapsed)),
-        }
     }
 }
 

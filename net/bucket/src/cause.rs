@@ -128,7 +128,7 @@ fn of_io(
 }
 
 fn storage(place: Place, source: object_store::Error) -> BucketError {
-    BucketError::Storage { place, what: innermost(&source), source }
+    BucketError::Storage { place, what: innermost(&source), source: Box::new(source) }
 }
 
 /// The first error of type `E` in the chain below `error`.

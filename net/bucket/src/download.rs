@@ -1,5 +1,6 @@
-//! Downloading one object of known size: in ranges, several at once, each retried by itself and from
-//! every source that has the object, handed on in order while later ones are still on their way.
+//! Downloading one object of known size: in ranges, several at once, each retried by itself and
+//! from every source that has the object, handed on in order while later ones are still on their
+//! way.
 //!
 //! At most [`RANGES_IN_FLIGHT`] ranges of [`RANGE_BYTES`] are held, whatever the object's size, so
 //! a caller can hash or decode while downloading. Sources are the owner's bucket and any mirror;
@@ -87,7 +88,7 @@ impl Sources {
         let rounds = self.buckets.iter().map(|bucket| bucket.pace().attempts_max).max();
         let label = format!("{key} from {}", range.start);
         for round in 0..rounds.unwrap_or(0) {
-            let mut retry_after = None;
+            let (mut retry_after, mut may_pass) = (None, false);
             for _ in 0..self.len() {
                 let at = self.preferred.load(Ordering::Relaxed);
                 let bucket = &self.buckets[at % self.len()];
@@ -99,6 +100,7 @@ impl Sources {
                     Err(BucketError::NotFound { .. }) => FetchFault::Missing,
                     Err(error) => {
                         retry_after = error.retry_after().max(retry_after);
+                        may_pass |= error.is_transient();
                         FetchFault::Source(error)
                     }
                 };
@@ -108,8 +110,9 @@ impl Sources {
                 let _ = preferred.compare_exchange(at, next, order, order);
                 last = worse(last, fault);
             }
-            let is_final = matches!(&last, FetchFault::Source(error) if !error.is_transient());
-            if round + 1 == rounds.unwrap_or(0) || is_final {
+            // An object may still become visible, or whole.
+            may_pass |= !matches!(last, FetchFault::Source(_));
+            if round + 1 == rounds.unwrap_or(0) || !may_pass {
                 break;
             }
             // With a mirror to turn to, nobody waits for as long as one source would like.

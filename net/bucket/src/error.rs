@@ -88,7 +88,7 @@ pub enum BucketError {
     },
     /// A URL of a kind that no bucket has.
     #[error(
-        "no bucket is of kind \"{scheme}\": use a folder's path, file:///path, s3://bucket or memory:"
+        "no bucket is of kind \"{scheme}\": use a folder's path, file:///path, s3://.. or memory:"
     )]
     Scheme {
         /// What stands before `://`.
@@ -196,7 +196,7 @@ pub enum BucketError {
         /// The cause.
         what: String,
         /// All that it reports.
-        source: object_store::Error,
+        source: Box<object_store::Error>,
     },
 }
 

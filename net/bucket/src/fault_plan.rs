@@ -240,6 +240,14 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_plan_is_one() {
+        let page = include_str!("../../../docs/storage.md");
+        let (_, rest) = page.split_once("```toml").unwrap();
+        let (text, _) = rest.split_once("```").unwrap();
+        assert_eq!(FaultPlan::parse(text).unwrap().rules.len(), 3);
+    }
+
+    #[test]
     fn what_could_never_fire_is_refused() {
         for rule in [
             "fault = { kind = \"hang\" }\nchance = 1.5",

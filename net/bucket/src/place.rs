@@ -13,7 +13,7 @@ pub enum Place {
     /// A folder on this machine.
     Folder(PathBuf),
     /// A bucket of an S3 service, such as R2.
-    S3(S3Place),
+    S3(Box<S3Place>),
     /// This process, for as long as it lives; each such bucket is one of its own.
     Memory,
 }
@@ -26,7 +26,7 @@ impl FromStr for Place {
             return Ok(Self::Memory);
         }
         match text.split_once("://") {
-            Some(("s3", _)) => text.parse().map(Self::S3),
+            Some(("s3", _)) => text.parse().map(|place| Self::S3(Box::new(place))),
             Some(("file", path)) if path.starts_with('/') => Ok(Self::Folder(path.into())),
             Some((scheme, _)) => Err(BucketError::Scheme { scheme: scheme.to_string() }),
             None if text.is_empty() => Err(BucketError::Scheme { scheme: String::new() }),

@@ -1,8 +1,9 @@
 //! What a peer publishes on chain so that everyone can read its bucket: the place, and a key pair
 //! that may read this one bucket and nothing else.
 //!
-//! Text: `1 ACCESS SECRET PLACE`, with `- -` where the place needs no key. Changing this breaks every
-//! commitment. The text comes from strangers: bounded, parsed once, and never a path with `..`.
+//! Text: `1 ACCESS SECRET PLACE`, with `- -` where the place needs no key. Changing this breaks
+//! every commitment. The text comes from strangers: bounded, parsed once, and never a path with
+//! `..`.
 
 use std::fmt;
 use std::path::{Component, Path};

@@ -11,7 +11,7 @@ use object_store::{ClientOptions, RetryConfig};
 use rustls_platform_verifier::BuilderVerifierExt;
 
 use crate::answer::Answers;
-use crate::{Credentials, Pace, S3Place};
+use crate::{Credentials, S3Place};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -19,7 +19,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) fn open(
     place: &S3Place,
     credentials: &Credentials,
-    pace: Pace,
 ) -> object_store::Result<Arc<PrefixStore<AmazonS3>>> {
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&place.bucket)
@@ -31,7 +30,7 @@ pub(crate) fn open(
         .with_disable_bulk_delete(true)
         // One layer retries, ours: it knows what the storage asked for and when time is up.
         .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
-        .with_http_connector(Connector { pace });
+        .with_http_connector(Connector);
     if let Some(endpoint) = &place.endpoint {
         builder = builder
             .with_endpoint(endpoint_of(endpoint, place))
@@ -51,9 +50,7 @@ fn endpoint_of(endpoint: &str, place: &S3Place) -> String {
 }
 
 #[derive(Debug)]
-struct Connector {
-    pace: Pace,
-}
+struct Connector;
 
 impl HttpConnector for Connector {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
@@ -61,7 +58,7 @@ impl HttpConnector for Connector {
             store: "S3",
             source: Box::new(source),
         })?;
-        Ok(HttpClient::new(Answers::new(client, self.pace)))
+        Ok(HttpClient::new(Answers::new(client)))
     }
 }
 

@@ -122,8 +122,7 @@ impl Bucket {
                     None => Credentials::from_env()?,
                 };
                 let no_key = || BucketError::NoKey { place: place.clone() };
-                let store =
-                    crate::s3::open(s3, &found.ok_or_else(no_key)?, pace).map_err(failed)?;
+                let store = crate::s3::open(s3, &found.ok_or_else(no_key)?).map_err(failed)?;
                 Ok(Self { store: store.clone(), parts: Some(store), place, pace })
             }
         }

@@ -6,10 +6,12 @@ mod s3_server;
 use std::time::Duration;
 
 use bucket::{
-    Bucket, BucketError, Bytes, Credentials, KeyPrefix, Limits, ObjectKey, Pace, PutMode,
+    Bucket, BucketError, Bytes, Credentials, Fetch, KeyPrefix, Limits, ObjectKey, Pace, PutMode,
+    Sources, fetch_all,
 };
 use futures::StreamExt;
-use wire::{RunId, Window};
+use tokio::time::Instant;
+use wire::{Digest, RunId, Window};
 
 const RUN: RunId = RunId([3; 32]);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -31,6 +33,11 @@ async fn an_object_above_64_mib_goes_in_parts_and_comes_back_whole() {
     let seam = (16 << 20) - 5..(16 << 20) + 5;
     let range = bucket.get_range(&part(0), seam.start as u64..seam.end as u64, MINUTE).await;
     assert_eq!(range.unwrap(), body[seam]);
+    let hash = Digest(*blake3::hash(&body).as_bytes());
+    let sources = Sources::new([bucket]);
+    let request = Fetch { key: part(0), bytes: body.len() as u64, hash, sources };
+    let mut fetches = Box::pin(fetch_all(vec![request], 1 << 30, Instant::now() + MINUTE));
+    assert!(fetches.next().await.unwrap().1.unwrap() == body);
 }
 
 #[tokio::test]

@@ -4,8 +4,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bucket::{Bucket, Credentials, Place};
 
-/// A part of the test server's bucket that no other test and no earlier run uses; `test` is a letter
-/// that is its own. `None`, with a line that says so, when no server was started.
+/// A part of the test server's bucket that no other test and no earlier run uses; `test` is a
+/// letter that is its own. `None`, with a line that says so, when no server was started.
 pub(crate) fn bucket(test: char) -> Option<Bucket> {
     let place = place(test)?;
     Some(Bucket::open_with(&place, &credentials()).unwrap())
