@@ -78,20 +78,20 @@ mod tests {
 
     #[test]
     fn five_fields_of_six_bits_give_these_bytes() {
-        let indices = [0b1_000001, 0b111000, 0b000111, 0b101010, 0b110011];
+        let indices = [0b100_0001, 0b11_1000, 0b00_0111, 0b10_1010, 0b11_0011];
         let mut bytes = [0xff; 4];
         pack(&indices, 6, &mut bytes);
-        assert_eq!(bytes, [0b00_000001, 0b0111_1110, 0b101010_00, 0b00_110011]);
+        assert_eq!(bytes, [0b0000_0001, 0b0111_1110, 0b1010_1000, 0b0011_0011]);
         let mut fields = [[9; FOUR]; 2];
         unpack(&bytes, 6, &mut fields);
-        assert_eq!(fields, [[1, 0b111000, 0b000111, 0b101010], [0b110011, 0, 0, 0]]);
+        assert_eq!(fields, [[1, 0b11_1000, 0b00_0111, 0b10_1010], [0b11_0011, 0, 0, 0]]);
     }
 
     #[test]
     fn every_width_and_length_comes_back() {
         for bits in 0..=12 {
             for len in 0..40_usize {
-                let index = |i: usize| (i * 2_654_435 >> 7) as u16 & ((1 << bits) - 1);
+                let index = |i: usize| ((i * 2_654_435) >> 7) as u16 & ((1 << bits) - 1);
                 let indices: Vec<u16> = (0..len).map(index).collect();
                 let mut bytes = vec![0xff; (len * bits as usize).div_ceil(8)];
                 pack(&indices, bits, &mut bytes);
