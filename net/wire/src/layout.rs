@@ -11,6 +11,8 @@ use crate::Digest;
 
 /// Longest side of a tile. Changing this breaks every payload, residual and state root.
 const TILE_SIDE_MAX: usize = 64;
+/// Most values of a chunk.
+pub(crate) const CHUNK_LEN_MAX: usize = TILE_SIDE_MAX * TILE_SIDE_MAX;
 
 /// Extent of a parameter tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

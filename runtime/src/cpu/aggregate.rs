@@ -146,13 +146,17 @@ impl Sums {
 }
 
 impl Job<'_> {
-    /// Adds all peers' values of a chunk to `sums`, which are zero.
+    /// Adds all peers' values of a chunk to `sums`, which are zero. `between` runs before each
+    /// peer's turn.
     #[inline(always)]
-    fn add_chunk(&self, chunk: usize, sums: &mut Sums) {
-        let chunk_bytes = self.k.div_ceil(4);
+    fn add_chunk(&self, chunk: usize, sums: &mut Sums, mut between: impl FnMut()) {
+        let (k, chunk_bytes) = (self.k, self.k.div_ceil(CODES_PER_BYTE));
         for peer in self.peers {
-            let indices = &peer.indices[chunk * self.k..(chunk + 1) * self.k];
-            let codes = &peer.codes[chunk * chunk_bytes..(chunk + 1) * chunk_bytes];
+            between();
+            let (indices, ahead) = peer.indices[chunk * k..].split_at(k);
+            let (codes, codes_ahead) = peer.codes[chunk * chunk_bytes..].split_at(chunk_bytes);
+            prefetch(&ahead[..k.min(ahead.len())]);
+            prefetch(&codes_ahead[..chunk_bytes.min(codes_ahead.len())]);
             let (fours, rest) = indices.as_chunks::<CODES_PER_BYTE>();
             for (four, &byte) in fours.iter().zip(codes) {
                 sums.add(peer, four, byte);
@@ -182,11 +186,11 @@ fn step_row(
     alpha: f32,
     divisor: impl Fn(u16) -> f32,
 ) {
-    for ((value, sum), &count) in shared.iter_mut().zip(&*sum).zip(&*count) {
-        *value -= alpha * (sum / divisor(count));
+    for ((value, sum), count) in shared.iter_mut().zip(sum).zip(count) {
+        *value -= alpha * (*sum / divisor(*count));
+        *sum = 0.0;
+        *count = 0;
     }
-    sum.fill(0.0);
-    count.fill(0);
 }
 
 /// Applies one row of tiles.
@@ -205,16 +209,20 @@ impl pulp::NullaryFnOnce for ApplyBand<'_> {
         let (cols, tile_cols) = (grid.cols(), grid.tile_cols());
         let (rule, alpha, all) = (self.job.rule, self.job.alpha, self.job.peers.len() as f32);
         let mut sums = Sums { sum: [0.0; CHUNK_LEN_MAX], count: [0; CHUNK_LEN_MAX] };
+        // All rows at once would wait for memory; a share before each peer's turn does not.
+        let share = (grid.chunk_len() / tile_cols).div_ceil(self.job.peers.len().max(1));
         for tile in 0..grid.band_chunks() {
-            for row in self.shared.chunks_exact(cols) {
-                prefetch(&row[tile * tile_cols..(tile + 1) * tile_cols]);
-            }
-            self.job.add_chunk(self.band * grid.band_chunks() + tile, &mut sums);
+            let tile_range = tile * tile_cols..(tile + 1) * tile_cols;
+            let mut rows = self.shared.chunks_exact(cols);
+            let prefetch_share = || {
+                rows.by_ref().take(share).for_each(|row| prefetch(&row[tile_range.clone()]));
+            };
+            self.job.add_chunk(self.band * grid.band_chunks() + tile, &mut sums, prefetch_share);
             let rows = self.shared.chunks_exact_mut(cols);
             let sum_rows = sums.sum[..grid.chunk_len()].chunks_exact_mut(tile_cols);
             let count_rows = sums.count[..grid.chunk_len()].chunks_exact_mut(tile_cols);
             for (row, (sum, count)) in rows.zip(sum_rows.zip(count_rows)) {
-                let shared = &mut row[tile * tile_cols..(tile + 1) * tile_cols];
+                let shared = &mut row[tile_range.clone()];
                 match rule {
                     Aggregation::Contributors => {
                         step_row(shared, sum, count, alpha, |count| f32::from(count.max(1)));
@@ -242,7 +250,7 @@ impl pulp::NullaryFnOnce for FirstNonFinite<'_> {
         let mut first: Option<usize> = None;
         for tile in 0..grid.band_chunks() {
             let mut sums = Sums { sum: [0.0; CHUNK_LEN_MAX], count: [0; CHUNK_LEN_MAX] };
-            self.job.add_chunk(self.band * grid.band_chunks() + tile, &mut sums);
+            self.job.add_chunk(self.band * grid.band_chunks() + tile, &mut sums, || ());
             let job = self.job;
             let sums = sums.sum.iter().zip(&sums.count);
             let steps = sums.map(|(&sum, &count)| job.alpha * (sum / job.divisor(count)));

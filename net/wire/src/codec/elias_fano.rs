@@ -5,7 +5,9 @@
 //! `((n - 1) >> l) + k` bits, filled to a byte. 64 of 4,096 take 48 + 16 bytes. Every chunk has the
 //! same length, so any chunk can be found without reading those before it.
 
+use super::fields::{self, FOUR};
 use super::{SectionFault, SparseShape};
+use crate::layout::CHUNK_LEN_MAX;
 
 /// Layout of one chunk's indices.
 #[derive(Clone, Copy, Debug)]
@@ -41,48 +43,29 @@ impl EliasFano {
         for (indices, out) in
             indices.chunks_exact(self.k).zip(out.chunks_exact_mut(self.chunk_bytes()))
         {
-            let (low, high) = out.split_at_mut(self.low_bytes);
-            self.encode_low(indices, low);
-            self.encode_high(indices, high);
-        }
-    }
-
-    fn encode_low(self, indices: &[u16], out: &mut [u8]) {
-        let mask = (1u64 << self.low_bits) - 1;
-        let (mut word, mut filled) = (0u64, 0);
-        let mut out = out.chunks_mut(4);
-        let mut put = |word: u64| put_word::<4>(word, out.next().unwrap_or_default());
-        for &index in indices {
-            word |= (u64::from(index) & mask) << filled;
-            filled += self.low_bits;
-            if filled >= 32 {
-                put(word);
-                word >>= 32;
-                filled -= 32;
-            }
-        }
-        if filled > 0 {
-            put(word);
+            // The zeros behind the low bits are where the high bits go.
+            fields::pack(indices, self.low_bits, out);
+            self.encode_high(indices, &mut out[self.low_bytes..]);
         }
     }
 
     fn encode_high(self, indices: &[u16], out: &mut [u8]) {
-        let (mut word, mut at) = (0u64, 0);
+        let (mut word, mut end) = (0u64, 64);
         let mut out = out.chunks_mut(8);
-        let mut put = |word: u64| put_word::<8>(word, out.next().unwrap_or_default());
+        let mut put = |word: u64| put_word(word, out.next().unwrap_or_default());
         for (p, &index) in indices.iter().enumerate() {
             let bit = usize::from(index >> self.low_bits) + p;
-            while bit / 64 > at {
+            while bit >= end {
                 put(word);
                 word = 0;
-                at += 1;
+                end += 64;
             }
             word |= 1 << (bit % 64);
         }
-        while at < self.high_bits.div_ceil(64) {
+        while end < self.high_bits + 64 {
             put(word);
             word = 0;
-            at += 1;
+            end += 64;
         }
     }
 
@@ -95,84 +78,87 @@ impl EliasFano {
             }
             return Ok(());
         }
+        let mut scratch = Scratch { low: [0; SCRATCH_LEN], joined: [0; SCRATCH_LEN] };
         let chunks = indices.chunks_exact_mut(self.k).zip(bytes.chunks_exact(self.chunk_bytes()));
         for (chunk, (indices, bytes)) in chunks.enumerate() {
             let (low, high) = bytes.split_at(self.low_bytes);
-            let low_is_padded_right = self.decode_low(low, indices);
-            let found = self.decode_high(high, indices).ok_or(padding(chunk))?;
+            let low_bits = self.k * self.low_bits as usize;
+            if !(is_filled(low, low_bits) && is_filled(high, self.high_bits)) {
+                return Err(SectionFault::Padding { chunk, part: "indices" });
+            }
+            let (fours, _) = scratch.low.as_chunks_mut();
+            fields::unpack(bytes, self.low_bits, &mut fours[..self.k.div_ceil(FOUR)]);
+            let found = scratch.join(high, self.low_bits);
             if found != self.k {
                 return Err(SectionFault::BitCount { chunk, expected: self.k, found });
             }
-            if !low_is_padded_right {
-                return Err(padding(chunk));
-            }
+            indices.copy_from_slice(&scratch.joined[..self.k]);
         }
         Ok(())
     }
+}
 
-    /// Sets every index to its low bits; whether what is left over is zero.
-    fn decode_low(self, bytes: &[u8], indices: &mut [u16]) -> bool {
-        let mask = (1u64 << self.low_bits) - 1;
-        let (mut word, mut filled) = (0u64, 0);
-        let mut words = bytes.chunks(4);
-        for index in indices {
-            if filled < self.low_bits {
-                word |= word_of::<4>(words.next().unwrap_or_default()) << filled;
-                filled += 32;
+/// Whether all bits of the last byte behind the first `bits` are zero.
+fn is_filled(bytes: &[u8], bits: usize) -> bool {
+    bits.is_multiple_of(8) || bytes.last().is_some_and(|last| last >> (bits % 8) == 0)
+}
+
+/// All values of a chunk, and the bits of a byte more.
+const SCRATCH_LEN: usize = CHUNK_LEN_MAX + 8;
+
+/// One chunk's indices in the making.
+struct Scratch {
+    low: [u16; SCRATCH_LEN],
+    joined: [u16; SCRATCH_LEN],
+}
+
+impl Scratch {
+    /// Joins the low bits with the high bits that the bitmap stands for: before the p-th of its
+    /// bits lie as many zeros as they say. The number of bits set; only so many are joined.
+    fn join(&mut self, bitmap: &[u8], low_bits: u32) -> usize {
+        let mut found = 0;
+        for (at, &byte) in bitmap.iter().enumerate() {
+            let zeros = (8 * at - found) as u16;
+            let ahead = &ZEROS_AHEAD[usize::from(byte)];
+            let p = found.min(CHUNK_LEN_MAX);
+            let (low, joined) = (&self.low[p..p + 8], &mut self.joined[p..p + 8]);
+            // Those beyond the byte's own bits are overwritten by what follows.
+            for i in 0..8 {
+                joined[i] = low[i] | (zeros + ahead[i]) << low_bits;
             }
-            *index = (word & mask) as u16;
-            word >>= self.low_bits;
-            filled -= self.low_bits;
+            found += 8 - usize::from(ahead[7]);
         }
-        word == 0
+        found
     }
+}
 
-    /// Adds the high bits to the indices. The number of bits set, or `None` where one of them lies
-    /// beyond the bitmap.
-    fn decode_high(self, bytes: &[u8], indices: &mut [u16]) -> Option<usize> {
-        let mut p = 0;
-        for (at, eight) in bytes.chunks(8).enumerate() {
-            let mut word = word_of::<8>(eight);
-            let used = self.high_bits - at * 64;
-            if used < 64 && word >> used != 0 {
-                return None;
+/// Per byte, the zeros below each of its bits that are set, from the lowest up, and then the number
+/// of all its zeros.
+static ZEROS_AHEAD: [[u16; 8]; 256] = {
+    let mut table = [[0; 8]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let zeros_of_all = 8 - (byte as u8).count_ones() as u16;
+        let (mut zeros, mut bit, mut set) = (0, 0, 0);
+        while set < 8 {
+            if bit < 8 && byte >> bit & 1 == 0 {
+                zeros += 1;
+            } else {
+                table[byte][set] = if bit < 8 { zeros } else { zeros_of_all };
+                set += 1;
             }
-            while word != 0 {
-                if let Some(index) = indices.get_mut(p) {
-                    let bit = at * 64 + word.trailing_zeros() as usize;
-                    *index |= ((bit - p) << self.low_bits) as u16;
-                }
-                word &= word - 1;
-                p += 1;
-            }
+            bit += 1;
         }
-        Some(p)
+        byte += 1;
     }
-}
+    table
+};
 
-fn padding(chunk: usize) -> SectionFault {
-    SectionFault::Padding { chunk, part: "indices" }
-}
-
-/// Up to `N` bytes, almost always `N`, as a little-endian word.
-fn word_of<const N: usize>(bytes: &[u8]) -> u64 {
-    let mut eight = [0; 8];
-    if bytes.len() == N {
-        // A length known to the compiler is a load, any other a call.
-        eight[..N].copy_from_slice(&bytes[..N]);
-    } else {
-        eight[..bytes.len()].copy_from_slice(bytes);
-    }
-    u64::from_le_bytes(eight)
-}
-
-/// The low bytes of `word` over up to `N`, almost always `N`, bytes.
-fn put_word<const N: usize>(word: u64, out: &mut [u8]) {
-    let eight = word.to_le_bytes();
-    if out.len() == N {
-        out[..N].copy_from_slice(&eight[..N]);
-    } else {
-        out.copy_from_slice(&eight[..out.len()]);
+/// The low bytes of `word` over up to eight, almost always eight, bytes.
+fn put_word(word: u64, out: &mut [u8]) {
+    match out.first_chunk_mut() {
+        Some(eight) => *eight = word.to_le_bytes(),
+        None => out.copy_from_slice(&word.to_le_bytes()[..out.len()]),
     }
 }
 
@@ -208,8 +194,9 @@ mod tests {
     fn each_departure_has_its_own_name() {
         let codec = codec(1, 32, 4);
         let decode = |bytes: [u8; 3]| codec.decode(&bytes, &mut [0; 4]);
-        assert_eq!(decode([0x39, 0x1a, 0x53]), Err(padding(0)));
-        assert_eq!(decode([0x39, 0x0a, 0xd3]), Err(padding(0)));
+        let padding = Err(SectionFault::Padding { chunk: 0, part: "indices" });
+        assert_eq!(decode([0x39, 0x1a, 0x53]), padding);
+        assert_eq!(decode([0x39, 0x0a, 0xd3]), padding);
         let count = |found| Err(SectionFault::BitCount { chunk: 0, expected: 4, found });
         assert_eq!(decode([0x39, 0x0a, 0x51]), count(3));
         assert_eq!(decode([0x39, 0x0a, 0x57]), count(5));

@@ -6,6 +6,7 @@
 //! allocated; each update has exactly one encoding, and every departure from it is named.
 
 mod elias_fano;
+mod fields;
 mod packed12;
 mod sparse;
 
@@ -76,23 +77,37 @@ impl IndexCodec {
     /// The first departure from the one encoding of a valid update; nothing is allocated unless the
     /// length is right.
     pub fn decode(self, shape: SparseShape, section: &[u8]) -> Result<SparseTensor, SectionFault> {
+        self.decode_over(shape, section, Default::default())
+    }
+
+    /// Reads one tensor's section into the memory of `spare`, the parts of an update that is no
+    /// longer needed: a window after the other, no page is touched for the first time.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub fn decode_over(
+        self,
+        shape: SparseShape,
+        section: &[u8],
+        (mut indices, mut codes): (Vec<u16>, Vec<u8>),
+    ) -> Result<SparseTensor, SectionFault> {
         let expected = self.section_bytes(shape);
         if section.len() != expected {
             return Err(SectionFault::Length { expected, found: section.len() });
         }
         let (codebook, rest) = section.split_at(CODEBOOK_BYTES);
-        let (index_bytes, codes) = rest.split_at(self.index_bytes(shape));
+        let (index_bytes, code_bytes) = rest.split_at(self.index_bytes(shape));
         let mut entries =
             codebook.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         let codebook = std::array::from_fn(|_| entries.next().unwrap_or_default());
-        let mut indices = vec![0; shape.values()];
+        indices.resize(shape.values(), 0);
         match self {
             IndexCodec::Packed12 => packed12::decode(index_bytes, &mut indices)?,
-            IndexCodec::EliasFano => {
-                EliasFano::new(shape).decode(index_bytes, &mut indices)?;
-            }
+            IndexCodec::EliasFano => EliasFano::new(shape).decode(index_bytes, &mut indices)?,
         }
-        SparseTensor::new(shape, codebook, indices, codes.to_vec())
+        codes.clear();
+        codes.extend_from_slice(code_bytes);
+        SparseTensor::new(shape, codebook, indices, codes)
     }
 }
 

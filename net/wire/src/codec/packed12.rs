@@ -4,7 +4,10 @@
 //! The pairs run through all indices of a tensor, across chunks; after an odd number of indices the
 //! last `b` is zero. This is the layout of the published run's payloads.
 
+use super::fields::{self, FOUR};
 use super::{SectionFault, SparseShape};
+
+const BITS: u32 = 12;
 
 /// Bytes of all indices of a tensor.
 pub(super) fn bytes(shape: SparseShape) -> usize {
@@ -13,27 +16,26 @@ pub(super) fn bytes(shape: SparseShape) -> usize {
 
 /// Writes all indices over `out`, which is [`bytes`] long.
 pub(super) fn encode(indices: &[u16], out: &mut [u8]) {
-    for (pair, three) in indices.chunks(2).zip(out.chunks_exact_mut(3)) {
-        let word = u32::from(pair[0]) | u32::from(*pair.get(1).unwrap_or(&0)) << 12;
-        three.copy_from_slice(&word.to_le_bytes()[..3]);
+    if let Some(last) = out.last_mut() {
+        *last = 0;
     }
+    fields::pack(indices, BITS, out);
 }
 
 /// Reads all indices, leaving it to the caller to check that they fit their chunks.
 pub(super) fn decode(bytes: &[u8], indices: &mut [u16]) -> Result<(), SectionFault> {
-    let mut left_over = 0;
-    for (pair, three) in indices.chunks_mut(2).zip(bytes.chunks_exact(3)) {
-        let word = u32::from_le_bytes([three[0], three[1], three[2], 0]);
-        pair[0] = (word & 0xfff) as u16;
-        match pair.get_mut(1) {
-            Some(second) => *second = (word >> 12) as u16,
-            None => left_over = word >> 12,
-        }
-    }
+    let count = indices.len();
+    let (fours, rest) = indices.as_chunks_mut();
+    fields::unpack(bytes, BITS, fours);
+    let mut last = [[0; FOUR]];
+    fields::unpack(&bytes[fours.len() * FOUR * 3 / 2..], BITS, &mut last);
+    rest.copy_from_slice(&last[0][..rest.len()]);
     // Only a tensor of one-value chunks keeps an odd number of values: its last chunk is at fault.
-    match left_over {
-        0 => Ok(()),
-        _ => Err(SectionFault::Padding { chunk: indices.len() - 1, part: "indices" }),
+    match last[0].get(rest.len()) {
+        Some(&left_over) if count % 2 == 1 && left_over != 0 => {
+            Err(SectionFault::Padding { chunk: count - 1, part: "indices" })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -104,17 +104,20 @@ fn decode_and_apply(bench: &Bench, window: &mut Window, shape: String) -> Result
     let layout = window.layout.clone();
     let outer = OuterStep { alpha: 1.0, rule: Aggregation::Contributors };
     let shapes: Vec<_> = window.compress(Quantiser::LloydMax)?.iter().map(|t| t.shape()).collect();
-    let step = |shared: &mut [f32]| {
-        let decoded: Vec<(Uid, Vec<SparseTensor>)> = payloads
-            .par_iter()
-            .enumerate()
-            .map(|(uid, sections)| {
-                let tensors = sections.iter().zip(&shapes).map(|(bytes, shape)| {
-                    codec.decode(*shape, bytes).expect("sections that were encoded here")
-                });
-                (Uid(uid as u16), tensors.collect())
-            })
-            .collect();
+    let mut decoded: Vec<(Uid, Vec<SparseTensor>)> = (0..PEERS)
+        .map(|uid| (Uid(uid as u16), shapes.iter().copied().map(SparseTensor::zero).collect()))
+        .collect();
+    let mut step = |shared: &mut [f32]| {
+        // In the memory of the window before: a page's first touch costs more than its content.
+        decoded.par_iter_mut().zip(&payloads).for_each(|((_, tensors), sections)| {
+            let spare = std::mem::take(tensors).into_iter().map(SparseTensor::into_parts);
+            let sections = sections.iter().zip(&shapes).zip(spare);
+            let read = sections.map(|((bytes, shape), spare)| {
+                let tensor = codec.decode_over(*shape, bytes, spare);
+                tensor.expect("sections that were encoded here")
+            });
+            tensors.extend(read);
+        });
         let contributions: Vec<_> =
             decoded.iter().map(|(uid, tensors)| (*uid, tensors.as_slice())).collect();
         outer.apply(&bench.device, &layout, shared.into(), &contributions).map(drop)
