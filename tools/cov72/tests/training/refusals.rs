@@ -55,12 +55,13 @@ fn numbers_that_no_run_can_have_are_refused_by_key() {
     says(&tiny.refusal("a", &["--inner-steps", "0"], 2), &["inner.steps must be at least 1"]);
     says(&tiny.refusal("a", &["--tp", "3"], 2), &["--tp 3", "does not divide"]);
     says(&tiny.refusal("a", &["--device", "abacus"], 2), &["abacus", "cpu"]);
-    says(&tiny.refusal("a", &["--compute", "f16"], 2), &["f16", "f32 or bf16"]);
     says(&tiny.refusal("a", &["--preset", "huge"], 2), &["\"huge\"", "nano", "72b"]);
     let config = std::fs::read_to_string(tiny.path("run.toml")).unwrap();
     let with = |more: &str| std::fs::write(tiny.path("run.toml"), format!("{config}{more}"));
     with("[outer]\nk = 0\n").unwrap();
     says(&tiny.refusal("a", &[], 2), &["outer.k must be from 1"]);
+    with("[node]\ncompute = \"f16\"\n").unwrap();
+    says(&tiny.refusal("a", &[], 2), &["run.toml", "f16", "f32", "bf16"]);
     with("[outer]\nalhpa = 1.0\n").unwrap();
     says(&tiny.refusal("a", &[], 2), &["run.toml:17", "outer.alhpa", "did you mean alpha?"]);
 }
