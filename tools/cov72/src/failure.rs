@@ -128,6 +128,13 @@ impl From<BucketError> for Failure {
     fn from(error: BucketError) -> Self {
         match error {
             BucketError::DiskFull { .. } | BucketError::Runtime { .. } => Self::ours(error),
+            BucketError::Scheme { .. }
+            | BucketError::Place { .. }
+            | BucketError::FaultPlan { .. } => Self::usage(error),
+            BucketError::NoKey { .. }
+            | BucketError::Key { .. }
+            | BucketError::KeyFile { .. }
+            | BucketError::NoFolder { .. } => Self::precondition(error),
             _ => Self::refused(error),
         }
     }
