@@ -61,9 +61,11 @@ impl View {
         let records = nodes.all.iter().filter_map(|node| node.records.get(&(over - 1)));
         let losses: Vec<_> = records.clone().filter_map(|record| record.loss_last).collect();
         let accepted = records.map(|record| record.accepted.len()).max().unwrap_or(0);
-        let mean = losses.iter().sum::<f64>() / losses.len().max(1) as f64;
-        let windows = self.windows;
-        eprintln!("window {over}/{windows}  loss {mean:.3}  accepted {accepted}");
+        let loss = match losses.len() {
+            0 => String::new(),
+            count => format!("  loss {:.3}", losses.iter().sum::<f64>() / count as f64),
+        };
+        eprintln!("window {over}/{}{loss}  accepted {accepted}", self.windows);
     }
 
     /// The network is done, or stopped.

@@ -9,8 +9,8 @@ use runtime::dataset::Dataset;
 use tokio::time::Instant;
 use wire::contribution::HEADER_BYTES;
 use wire::{
-    Digest, Expected, ForeignText, Header, Hotkey, Rejected, Rejection, SampleDigest, Span,
-    SparseTensor, StateRoot, Uid,
+    Content, Digest, Expected, ForeignText, Header, Hotkey, Rejected, Rejection, SampleDigest,
+    Span, SparseTensor, StateRoot, Uid,
 };
 
 use super::patience::Patience;
@@ -42,6 +42,8 @@ enum Progress {
     Awaited,
     Silent,
     Arrived(Box<Sound>),
+    /// Refused for what it held, but read only once: a fault of the way here looks the same.
+    Doubted(Digest, Rejection),
     Refused(Rejection),
 }
 
@@ -67,9 +69,15 @@ pub(super) async fn judge(
                 Fetched::Object(object, modified_ms) => {
                     arrivals_s.insert(uid, since.elapsed().as_secs_f64());
                     let of = Origin { uid, hotkey, parent_root, modified_ms };
+                    let content = Content::of(&object).hash;
                     match check(node, dataset, span, &of, object)? {
                         Ok(sound) => Progress::Arrived(Box::new(sound)),
-                        Err(reason) => Progress::Refused(reason),
+                        Err(reason) => match &seats[&uid].1 {
+                            Progress::Doubted(before, _) if *before == content => {
+                                Progress::Refused(reason)
+                            }
+                            _ => Progress::Doubted(content, reason),
+                        },
                     }
                 }
             };
@@ -231,7 +239,7 @@ fn verdicts(seats: BTreeMap<Uid, (Hotkey, Progress)>) -> Judged {
         let reason = match progress {
             Progress::Awaited => Rejection::Missing {},
             Progress::Silent => Rejection::Unreachable {},
-            Progress::Refused(reason) => reason,
+            Progress::Doubted(_, reason) | Progress::Refused(reason) => reason,
             Progress::Arrived(sound) => match first[&sound.body_hash] {
                 (_, of) if of != uid => Rejection::Duplicate { of },
                 _ => {
