@@ -87,6 +87,11 @@ impl Bucket {
         Self { store: Arc::new(InMemory::new()), place: Place::Memory }
     }
 
+    /// A bucket over a store of the caller's, such as one of a simulation.
+    pub fn over(store: Arc<dyn ObjectStore>) -> Self {
+        Self { store, place: Place::Memory }
+    }
+
     fn at(place: Place) -> Result<Self, BucketError> {
         let Place::Folder(path) = &place else { return Ok(Self::memory()) };
         if !path.is_dir() {

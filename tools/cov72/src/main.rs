@@ -8,6 +8,7 @@ mod config;
 mod data;
 mod failure;
 mod node;
+mod sim;
 mod stdout;
 mod train;
 mod validate;
@@ -25,6 +26,7 @@ enum Command {
     Train(train::TrainArgs),
     Validate(validate::ValidateArgs),
     Data(data::DataArgs),
+    Sim(sim::SimArgs),
 }
 
 fn main() -> ExitCode {
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         Command::Train(args) => train::run(&args),
         Command::Validate(args) => validate::run(&args),
         Command::Data(args) => data::run(args),
+        Command::Sim(args) => sim::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

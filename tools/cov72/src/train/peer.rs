@@ -115,6 +115,10 @@ impl<K: Keeper + Send> Peer<K> {
 
         let assignment = self.learner.assignment(uid, window)?;
         let Some(steps) = self.train(&assignment, &mut record)? else { return Ok(Stop::Asked) };
+        let more = self.keeper.training_time();
+        if !more.is_zero() {
+            tokio::time::sleep(more).await;
+        }
 
         let sent = self.compress(&assignment, &mut record)?;
         let clock = Instant::now();
