@@ -2,12 +2,17 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures::{Stream, StreamExt};
 use tokio::runtime::Runtime;
 
-use crate::{BucketError, KeyPrefix, Limits, ObjectInfo, ObjectKey, Place, PutMode};
+use crate::fetch::{Held, fetch_held};
+use crate::{
+    BucketError, Fetch, FetchFault, KeyPrefix, Limits, ObjectInfo, ObjectKey, Place, PutMode,
+    Sources,
+};
 
 /// A [`Bucket`](crate::Bucket) with one thread of its own to drive it. Clones share both. Must not
 /// be used from inside an async runtime.
@@ -26,7 +31,7 @@ impl Bucket {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("bucket")
-            .enable_time()
+            .enable_all()
             .build()
             .map_err(|source| BucketError::Runtime { source })?;
         Ok(Self { bucket, runtime: Arc::new(runtime) })
@@ -109,5 +114,60 @@ impl Bucket {
     /// As there.
     pub fn delete(&self, key: &ObjectKey) -> Result<(), BucketError> {
         self.runtime.block_on(self.bucket.delete(key))
+    }
+
+    /// As [`crate::fetch_all`]. The objects come as the iterator is asked for them; the next ones
+    /// arrive meanwhile. Dropping it ends all requests.
+    pub fn fetch_all(
+        &self,
+        requests: Vec<Fetch>,
+        in_flight_bytes_max: u64,
+        deadline: Instant,
+    ) -> impl Iterator<Item = (usize, Result<Bytes, FetchFault>)> + use<> {
+        let held = fetch_held(requests, in_flight_bytes_max, deadline.into());
+        self.drive(held).map(|(index, held)| (index, held.map(Held::hand_over)))
+    }
+
+    /// As [`crate::download`].
+    pub fn download(
+        &self,
+        sources: Sources,
+        key: ObjectKey,
+        bytes: u64,
+        deadline: Instant,
+    ) -> impl Iterator<Item = Result<Bytes, FetchFault>> + use<> {
+        self.drive(crate::download(sources, key, bytes, deadline.into()))
+    }
+
+    /// Another bucket, driven by this one's thread.
+    pub fn beside(&self, bucket: crate::Bucket) -> Self {
+        Self { bucket, runtime: self.runtime.clone() }
+    }
+
+    /// Polls a stream on the bucket's thread, one item ahead of the caller.
+    fn drive<T: Send + 'static, S: Stream<Item = T> + Send + 'static>(
+        &self,
+        stream: S,
+    ) -> impl Iterator<Item = T> + use<T, S> {
+        let (items, mut arrived) = tokio::sync::mpsc::channel(1);
+        self.runtime.spawn(async move {
+            let mut stream = std::pin::pin!(stream);
+            loop {
+                let item = tokio::select! {
+                    item = stream.next() => item,
+                    () = items.closed() => None,
+                };
+                let Some(item) = item else { return };
+                if items.send(item).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let runtime = self.runtime.clone();
+        std::iter::from_fn(move || {
+            // The thread lives for as long as someone waits for it.
+            let _alive = &runtime;
+            arrived.blocking_recv()
+        })
     }
 }

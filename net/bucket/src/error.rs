@@ -1,9 +1,10 @@
 //! What can go wrong with a bucket, each with the caller's next move.
 
-use std::io::{self, ErrorKind};
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{ObjectKey, Place};
+use crate::{Action, ObjectKey, Place};
 
 /// Why a bucket did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -71,11 +72,13 @@ pub enum BucketError {
         /// The bucket.
         place: Place,
     },
-    /// Reading or writing is not allowed.
-    #[error("{place} refuses access: give this user read and write permission there")]
+    /// Reading, writing or listing is not allowed to this user or key.
+    #[error("{place} does not let us {action}: give this user or key permission to {action} there")]
     Permission {
         /// The bucket.
         place: Place,
+        /// What was attempted.
+        action: Action,
     },
     /// The folder is not there, or is a file.
     #[error("{place} is not a folder: create it, or correct the bucket's path")]
@@ -84,10 +87,100 @@ pub enum BucketError {
         place: Place,
     },
     /// A URL of a kind that no bucket has.
-    #[error("no bucket is of kind \"{scheme}\": use a folder's path, file:///path or memory:")]
+    #[error(
+        "no bucket is of kind \"{scheme}\": use a folder's path, file:///path, s3://.. or memory:"
+    )]
     Scheme {
         /// What stands before `://`.
         scheme: String,
+    },
+    /// A place that cannot be one.
+    #[error("this is not the place of a bucket: {what}")]
+    Place {
+        /// What a place must be.
+        what: String,
+    },
+    /// An S3 place without a key pair.
+    #[error("{place} needs a key: set COV72_S3_ACCESS_KEY and COV72_S3_SECRET_KEY")]
+    NoKey {
+        /// The bucket.
+        place: Place,
+    },
+    /// Half a key pair, or text that is none.
+    #[error("{from} must both hold 1 to 128 visible characters: set both or neither")]
+    Key {
+        /// Where it was looked for.
+        from: String,
+    },
+    /// A key file that cannot be used.
+    #[error("cannot use the key file {}: {what}", .path.display())]
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// Why, and what to do.
+        what: String,
+    },
+    /// A fault plan that cannot be read.
+    #[error("the fault plan cannot be used: {what}")]
+    FaultPlan {
+        /// Line and reason.
+        what: String,
+    },
+    /// Nothing answers there.
+    #[error("cannot reach {place}: {what}; check the endpoint's host and port, then the network")]
+    Unreachable {
+        /// The bucket.
+        place: Place,
+        /// What the system says.
+        what: String,
+    },
+    /// The service does not know the key, or it does not fit its secret half.
+    #[error("{place} does not know this key: check both halves of the key pair, or make a new one")]
+    WrongKey {
+        /// The bucket.
+        place: Place,
+    },
+    /// There is no such bucket.
+    #[error("{place} does not exist: create the bucket, or correct its name")]
+    NoBucket {
+        /// The bucket.
+        place: Place,
+    },
+    /// Requests are signed for another region.
+    #[error("{place} is in another region: correct region= in the bucket's place")]
+    Region {
+        /// The bucket.
+        place: Place,
+    },
+    /// The service's clock and ours are too far apart for signatures to hold.
+    #[error(
+        "the clock of this machine is too far from that of {place}: set it, for example by NTP"
+    )]
+    ClockSkew {
+        /// The bucket.
+        place: Place,
+    },
+    /// The service is busy or broken for now, after every attempt.
+    #[error("{place} answers {answer}: try again later, or another source")]
+    Unavailable {
+        /// The bucket.
+        place: Place,
+        /// Status and code.
+        answer: String,
+        /// How long it wants to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// A body that ended before its length.
+    #[error(
+        "object {key} ended after {bytes} of {bytes_expected} bytes: try again, or another source"
+    )]
+    Truncated {
+        /// The object.
+        key: ObjectKey,
+        /// What came.
+        bytes: u64,
+        /// What was announced.
+        bytes_expected: u64,
     },
     /// The runtime that drives a blocking bucket did not start.
     #[error("cannot start the thread that drives the bucket: {source}; raise the thread limit")]
@@ -96,87 +189,70 @@ pub enum BucketError {
         source: io::Error,
     },
     /// Anything else that the storage reports.
-    #[error("{place} failed: {source}; run cov72 doctor")]
+    #[error("{place} failed: {what}; run cov72 doctor")]
     Storage {
         /// The bucket.
         place: Place,
-        /// What it reports.
-        source: object_store::Error,
+        /// The cause.
+        what: String,
+        /// All that it reports.
+        source: Box<object_store::Error>,
     },
 }
 
 impl BucketError {
-    /// The next move for an error of the storage; `key` is the object it happened to.
-    pub(crate) fn of_storage(
-        source: object_store::Error,
-        place: &Place,
-        key: Option<&ObjectKey>,
-    ) -> Self {
-        let place = place.clone();
-        match (&source, key) {
-            (object_store::Error::NotFound { .. }, Some(key)) => {
-                Self::NotFound { place, key: *key }
-            }
-            (object_store::Error::AlreadyExists { .. }, Some(key)) => {
-                Self::Exists { place, key: *key }
-            }
-            (object_store::Error::PermissionDenied { .. }, _) => Self::Permission { place },
-            (object_store::Error::Unauthenticated { .. }, _) => Self::Permission { place },
-            _ => match io_kind(&source) {
-                Some(kind) => Self::of_io(kind, place, source),
-                None => Self::Storage { place, source },
-            },
-        }
+    /// Whether the same request may succeed if it is made again.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable { .. }
+                | Self::Unreachable { .. }
+                | Self::TimedOut { .. }
+                | Self::Truncated { .. }
+        )
     }
 
-    fn of_io(kind: ErrorKind, place: Place, source: object_store::Error) -> Self {
-        match kind {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::DiskFull { place },
-            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-                Self::Permission { place }
-            }
-            ErrorKind::NotADirectory => Self::NoFolder { place },
-            _ => Self::Storage { place, source },
+    /// How long the storage asked to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable { retry_after, .. } => *retry_after,
+            _ => None,
         }
     }
-}
-
-/// The system's error at the bottom of a storage error, if it is one.
-fn io_kind(error: &object_store::Error) -> Option<ErrorKind> {
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            return Some(error.kind());
-        }
-        source = error.source();
-    }
-    None
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of_io(kind: ErrorKind) -> BucketError {
-        let source = Box::new(io::Error::from(kind));
-        let source = object_store::Error::Generic { store: "folder", source };
-        BucketError::of_storage(source, &Place::Folder("/b".into()), None)
-    }
-
-    #[test]
-    fn a_full_disk_and_a_missing_permission_are_told_apart() {
-        assert!(matches!(of_io(ErrorKind::StorageFull), BucketError::DiskFull { .. }));
-        assert!(matches!(of_io(ErrorKind::QuotaExceeded), BucketError::DiskFull { .. }));
-        assert!(matches!(of_io(ErrorKind::PermissionDenied), BucketError::Permission { .. }));
-        assert!(matches!(of_io(ErrorKind::BrokenPipe), BucketError::Storage { .. }));
-    }
-
     #[test]
     fn an_error_says_where_and_what_to_do() {
-        let error = of_io(ErrorKind::StorageFull).to_string();
+        let place = || "s3://bucket?region=eu-west-1".parse::<Place>().unwrap();
+        let of = |error: BucketError| error.to_string();
         assert_eq!(
-            error,
+            of(BucketError::DiskFull { place: Place::Folder("/b".into()) }),
             "the disk of /b is full: free space, then run the command again with --resume"
+        );
+        assert_eq!(
+            of(BucketError::Permission { place: place(), action: Action::Write }),
+            "s3://bucket?region=eu-west-1 does not let us write: give this user or key permission \
+             to write there"
+        );
+        assert_eq!(
+            of(BucketError::NoKey { place: place() }),
+            "s3://bucket?region=eu-west-1 needs a key: set COV72_S3_ACCESS_KEY and \
+             COV72_S3_SECRET_KEY"
+        );
+        let what = "Connection refused (os error 111)".to_string();
+        assert_eq!(
+            of(BucketError::Unreachable { place: place(), what }),
+            "cannot reach s3://bucket?region=eu-west-1: Connection refused (os error 111); check \
+             the endpoint's host and port, then the network"
+        );
+        assert_eq!(
+            of(BucketError::ClockSkew { place: place() }),
+            "the clock of this machine is too far from that of s3://bucket?region=eu-west-1: set \
+             it, for example by NTP"
         );
     }
 }

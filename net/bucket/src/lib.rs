@@ -1,18 +1,42 @@
-//! Object storage: typed keys, atomic put, bounded get, list; over a folder or memory.
+//! Object storage: typed keys, atomic put, bounded get, ranged download, list; over S3 services, a
+//! folder or memory, with faults on purpose where a test wants them.
 //!
 //! A node writes to its own bucket only and reads those of others, so whatever comes out of a
 //! bucket is a stranger's: sizes are checked before bodies are read, every read ends by a deadline,
 //! and names that are not keys are not listed. [`Bucket`] is async; [`blocking`] is the same for
 //! callers that are not.
 
+mod answer;
 pub mod blocking;
+mod cause;
+mod credentials;
+mod download;
 mod error;
+mod fault_plan;
+mod faulty_body;
+mod faulty_store;
+mod fetch;
 mod key;
+mod pace;
 mod place;
+mod public_place;
+mod read;
+mod s3;
+mod s3_place;
 mod store;
+mod upload;
 
 pub use bytes::Bytes;
+pub use cause::Action;
+pub use credentials::{Credentials, Secret};
+pub use download::{FetchFault, RANGE_BYTES, RANGES_IN_FLIGHT, Sources, download};
 pub use error::BucketError;
+pub use fault_plan::{Fault, FaultPlan, FaultRule, Operation};
+pub use fetch::{Fetch, fetch_all};
 pub use key::{KeyPrefix, ObjectKey};
+pub use pace::Pace;
 pub use place::Place;
-pub use store::{Bucket, Limits, ObjectInfo, PutMode};
+pub use public_place::{PUBLIC_PLACE_BYTES_MAX, PublicPlace};
+pub use s3_place::S3Place;
+pub use store::{Bucket, Limits, ObjectInfo};
+pub use upload::PutMode;

@@ -1,40 +1,31 @@
-//! The bucket: a thin, bounded, typed shell over an object store.
-//!
-//! A put is all or nothing: a folder's object is written beside its place, flushed to the disk,
-//! moved there and its folder flushed, so that neither a crash nor a power cut leaves half of one
-//! under a key, and a put that returned is there for good.
+//! The bucket: a thin, bounded, typed shell over an object store. Here: opening, sizes, lists,
+//! deletion; `read` and `upload` hold the rest.
 
 use std::future::Future;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
-use bytes::{Bytes, BytesMut};
-use futures::{StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
+use object_store::multipart::MultipartStore;
 use object_store::path::Path;
-use object_store::{GetOptions, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
-use crate::{BucketError, KeyPrefix, ObjectKey, Place};
+use crate::{Action, BucketError, Credentials, KeyPrefix, ObjectKey, Pace, Place, PublicPlace};
 
 /// Objects that one listing returns at most; a window has a few hundred.
 const LIST_OBJECTS_MAX: usize = 1 << 16;
 
 /// A bucket. Clones share it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Bucket {
-    store: Arc<dyn ObjectStore>,
-    place: Place,
-}
-
-/// What a put does with an object that is already there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PutMode {
-    /// Leaves it, and fails with [`BucketError::Exists`].
-    Create,
-    /// Replaces it at once; readers see the old one or the new one.
-    Overwrite,
+    pub(crate) store: Arc<dyn ObjectStore>,
+    /// The same store, where it takes an object in parts.
+    pub(crate) parts: Option<Arc<dyn MultipartStore>>,
+    pub(crate) place: Place,
+    pub(crate) pace: Pace,
 }
 
 /// How much of a stranger's object is read, and for how long.
@@ -42,7 +33,7 @@ pub enum PutMode {
 pub struct Limits {
     /// Largest object; a larger one is refused before its body is read.
     pub bytes_max: u64,
-    /// Time for the whole read.
+    /// Time for the whole read, retries included.
     pub timeout: Duration,
 }
 
@@ -57,16 +48,42 @@ pub struct ObjectInfo {
     pub modified_ms: u64,
 }
 
+impl fmt::Debug for Bucket {
+    /// The place alone: what is below holds keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Bucket({})", self.place)
+    }
+}
+
 impl Bucket {
-    /// Opens a bucket that exists: a folder's path, `file:///path` or `memory:`.
+    /// Opens a bucket that exists: a folder's path, `file:///path`, `memory:`, or `s3://..` with
+    /// the key pair of the environment. Nothing is sent to an S3 service yet; [`Bucket::check`]
+    /// does.
     ///
     /// # Errors
-    /// The text is no place, or there is no such folder.
+    /// The text is no place, there is no such folder, or the key of an S3 place is not set.
     pub fn open(place: &str) -> Result<Self, BucketError> {
-        Self::at(place.parse()?)
+        Self::at(place.parse()?, None)
     }
 
-    /// As [`Bucket::open`], but makes the folder first: for a node's own bucket.
+    /// As [`Bucket::open`], with a key pair at hand.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_with(place: &Place, credentials: &Credentials) -> Result<Self, BucketError> {
+        Self::at(place.clone(), Some(credentials))
+    }
+
+    /// Opens another peer's bucket as that peer published it, to read.
+    ///
+    /// # Errors
+    /// There is no such folder.
+    pub fn open_public(public: &PublicPlace) -> Result<Self, BucketError> {
+        Self::at(public.place().clone(), public.read_key())
+    }
+
+    /// As [`Bucket::open`], but makes the folder first: for a node's own bucket. An S3 bucket is
+    /// made by its owner.
     ///
     /// # Errors
     /// The text is no place, or the folder cannot be made.
@@ -76,30 +93,54 @@ impl Bucket {
             std::fs::create_dir_all(path).map_err(|source| {
                 let source = Box::new(source);
                 let source = object_store::Error::Generic { store: "folder", source };
-                BucketError::of_storage(source, &place, None)
+                BucketError::of_storage(source, &place, Action::Write, None)
             })?;
         }
-        Self::at(place)
+        Self::at(place, None)
     }
 
     /// A new, empty bucket in memory.
     pub fn memory() -> Self {
-        Self { store: Arc::new(InMemory::new()), place: Place::Memory }
+        let store = Arc::new(InMemory::new());
+        let parts: Arc<dyn MultipartStore> = store.clone();
+        Self { store, parts: Some(parts), place: Place::Memory, pace: Pace::default() }
     }
 
     /// A bucket over a store of the caller's, such as one of a simulation.
     pub fn over(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store, place: Place::Memory }
+        Self { store, parts: None, place: Place::Memory, pace: Pace::default() }
     }
 
-    fn at(place: Place) -> Result<Self, BucketError> {
-        let Place::Folder(path) = &place else { return Ok(Self::memory()) };
-        if !path.is_dir() {
-            return Err(BucketError::NoFolder { place });
+    fn at(place: Place, credentials: Option<&Credentials>) -> Result<Self, BucketError> {
+        let pace = Pace::default();
+        let failed = |source| BucketError::of_storage(source, &place, Action::Read, None);
+        match &place {
+            Place::Memory => Ok(Self::memory()),
+            Place::Folder(path) if !path.is_dir() => Err(BucketError::NoFolder { place }),
+            Place::Folder(path) => {
+                let store = LocalFileSystem::new_with_prefix(path).map_err(failed)?;
+                Ok(Self { store: Arc::new(store.with_fsync(true)), parts: None, place, pace })
+            }
+            Place::S3(s3) => {
+                let found = match credentials {
+                    Some(given) => Some(given.clone()),
+                    None => Credentials::from_env()?,
+                };
+                let no_key = || BucketError::NoKey { place: place.clone() };
+                let store = crate::s3::open(s3, &found.ok_or_else(no_key)?).map_err(failed)?;
+                Ok(Self { store: store.clone(), parts: Some(store), place, pace })
+            }
         }
-        let store = LocalFileSystem::new_with_prefix(path)
-            .map_err(|source| BucketError::of_storage(source, &place, None))?;
-        Ok(Self { store: Arc::new(store.with_fsync(true)), place })
+    }
+
+    /// The same bucket with other time limits and retries.
+    pub fn with_pace(self, pace: Pace) -> Self {
+        Self { pace, ..self }
+    }
+
+    /// Its time limits and retries.
+    pub fn pace(&self) -> Pace {
+        self.pace
     }
 
     /// Where it is.
@@ -107,66 +148,14 @@ impl Bucket {
         &self.place
     }
 
-    /// Writes a whole object, all or nothing; when this returns it is durable.
+    /// Asks the storage for the start of its list, so that a wrong key, endpoint, name or clock is
+    /// known before a run starts. S3 names its reason in answer to a list, not to a head.
     ///
     /// # Errors
-    /// Something has the key already and `mode` is [`PutMode::Create`]; the disk is full; access is
-    /// refused.
-    pub async fn put(
-        &self,
-        key: &ObjectKey,
-        body: Bytes,
-        mode: PutMode,
-    ) -> Result<(), BucketError> {
-        let mode = match mode {
-            PutMode::Create => object_store::PutMode::Create,
-            PutMode::Overwrite => object_store::PutMode::Overwrite,
-        };
-        let (path, body) = (path_of(key), PutPayload::from_bytes(body));
-        let put = self.store.put_opts(&path, body, mode.into()).await;
-        put.map(drop).map_err(|source| self.error(source, key))
-    }
-
-    /// Reads a whole object.
-    ///
-    /// # Errors
-    /// There is none, it is larger than the limit (its body is then not read), or time ran out.
-    pub async fn get(&self, key: &ObjectKey, limits: Limits) -> Result<Bytes, BucketError> {
-        self.within(limits.timeout, async {
-            let object = self.store.get(&path_of(key)).await;
-            let object = object.map_err(|source| self.error(source, key))?;
-            self.read_bounded(key, object, limits.bytes_max).await
-        })
-        .await
-    }
-
-    /// Reads bytes `range` of an object.
-    ///
-    /// # Errors
-    /// There is no such object, it does not have the whole range, or time ran out.
-    pub async fn get_range(
-        &self,
-        key: &ObjectKey,
-        range: Range<u64>,
-        timeout: Duration,
-    ) -> Result<Bytes, BucketError> {
-        let out_of_range = BucketError::Range { key: *key, start: range.start, end: range.end };
-        if range.is_empty() {
-            return Err(out_of_range);
-        }
-        self.within(timeout, async {
-            // The size first, since storages differ in what they make of a range beyond the end.
-            if self.head(key).await?.bytes < range.end {
-                return Err(out_of_range);
-            }
-            let options = GetOptions { range: Some(range.clone().into()), ..Default::default() };
-            let object = self.store.get_opts(&path_of(key), options).await;
-            let object = object.map_err(|source| self.error(source, key))?;
-            let bytes_max = range.end - range.start;
-            let bytes = self.read_stream(key, object, bytes_max).await?;
-            if bytes.len() as u64 == bytes_max { Ok(bytes) } else { Err(out_of_range) }
-        })
-        .await
+    /// Whatever is wrong.
+    pub async fn check(&self) -> Result<(), BucketError> {
+        let first = || async { self.next_listed(&mut self.store.list(None)).await };
+        self.pace.retry("check", |_| first()).await.map(drop)
     }
 
     /// Size and time of an object.
@@ -174,8 +163,15 @@ impl Bucket {
     /// # Errors
     /// There is none, or the storage fails.
     pub async fn head(&self, key: &ObjectKey) -> Result<ObjectInfo, BucketError> {
-        let meta = self.store.head(&path_of(key)).await;
-        meta.map(|meta| info_of(*key, &meta)).map_err(|source| self.error(source, key))
+        let path = path_of(key);
+        let head = |_| {
+            self.within(self.pace.base, async {
+                let meta = self.store.head(&path).await;
+                let meta = meta.map_err(|source| self.error(source, Action::Read, key))?;
+                Ok(info_of(*key, &meta))
+            })
+        };
+        self.pace.retry(path.as_ref(), head).await
     }
 
     /// All objects under `prefix`, in the order of their keys. Names that are not keys are left
@@ -185,14 +181,21 @@ impl Bucket {
     /// The storage fails, or holds more objects there than anyone could have put in good faith.
     pub async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<ObjectInfo>, BucketError> {
         let text = prefix.to_string();
-        let found = self.store.list(Some(&Path::from(text.as_str())));
-        let readable = found.filter(|object| std::future::ready(!has_unreadable_name(object)));
-        let bounded = readable.take(LIST_OBJECTS_MAX + 1).try_collect::<Vec<_>>().await;
-        let metas = bounded.map_err(|source| BucketError::of_storage(source, &self.place, None))?;
-        if metas.len() > LIST_OBJECTS_MAX {
-            let (place, objects_max) = (self.place.clone(), LIST_OBJECTS_MAX);
-            return Err(BucketError::TooMany { place, prefix: text, objects_max });
-        }
+        let path = Path::from(text.as_str());
+        let list = |_| async {
+            let mut found = self.store.list(Some(&path));
+            let mut metas = Vec::new();
+            while let Some(meta) = self.next_listed(&mut found).await? {
+                metas.push(meta);
+                if metas.len() > LIST_OBJECTS_MAX {
+                    let (place, prefix) = (self.place.clone(), text.clone());
+                    let objects_max = LIST_OBJECTS_MAX;
+                    return Err(BucketError::TooMany { place, prefix, objects_max });
+                }
+            }
+            Ok(metas)
+        };
+        let metas: Vec<ObjectMeta> = self.pace.retry(&text, list).await?;
         let keyed = |meta: &ObjectMeta| {
             let key = meta.location.as_ref().parse().ok()?;
             Some(info_of(key, meta))
@@ -202,50 +205,48 @@ impl Bucket {
         Ok(objects)
     }
 
+    /// The next entry of a list whose name can be read; whoever put another one there cannot stop
+    /// us.
+    async fn next_listed(
+        &self,
+        found: &mut (impl Stream<Item = object_store::Result<ObjectMeta>> + Unpin + Send),
+    ) -> Result<Option<ObjectMeta>, BucketError> {
+        self.within(self.pace.base, async {
+            loop {
+                match found.next().await {
+                    Some(Err(object_store::Error::InvalidPath { .. })) => {}
+                    Some(Err(source)) => {
+                        let error =
+                            BucketError::of_storage(source, &self.place, Action::List, None);
+                        return Err(error);
+                    }
+                    Some(Ok(meta)) => return Ok(Some(meta)),
+                    None => return Ok(None),
+                }
+            }
+        })
+        .await
+    }
+
     /// Removes an object; one that is not there is removed already.
     ///
     /// # Errors
     /// The storage fails or refuses access.
     pub async fn delete(&self, key: &ObjectKey) -> Result<(), BucketError> {
-        match self.store.delete(&path_of(key)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(source) => Err(self.error(source, key)),
-        }
+        let path = path_of(key);
+        let delete = |_| {
+            self.within(self.pace.base, async {
+                match self.store.delete(&path).await {
+                    Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                    Err(source) => Err(self.error(source, Action::Write, key)),
+                }
+            })
+        };
+        self.pace.retry(path.as_ref(), delete).await
     }
 
-    async fn read_bounded(
-        &self,
-        key: &ObjectKey,
-        object: GetResult,
-        bytes_max: u64,
-    ) -> Result<Bytes, BucketError> {
-        if object.meta.size > bytes_max {
-            return Err(BucketError::TooLarge { key: *key, bytes: object.meta.size, bytes_max });
-        }
-        self.read_stream(key, object, bytes_max).await
-    }
-
-    /// Collects a body, giving up as soon as it exceeds the bound whatever its size was said to be.
-    async fn read_stream(
-        &self,
-        key: &ObjectKey,
-        object: GetResult,
-        bytes_max: u64,
-    ) -> Result<Bytes, BucketError> {
-        let mut body = BytesMut::with_capacity(object.meta.size.min(bytes_max) as usize);
-        let mut stream = object.into_stream();
-        while let Some(piece) = stream.next().await {
-            let piece = piece.map_err(|source| self.error(source, key))?;
-            let bytes = (body.len() + piece.len()) as u64;
-            if bytes > bytes_max {
-                return Err(BucketError::TooLarge { key: *key, bytes, bytes_max });
-            }
-            body.extend_from_slice(&piece);
-        }
-        Ok(body.freeze())
-    }
-
-    async fn within<T>(
+    /// Gives `work` so much time.
+    pub(crate) async fn within<T>(
         &self,
         timeout: Duration,
         work: impl Future<Output = Result<T, BucketError>>,
@@ -256,17 +257,23 @@ impl Bucket {
         }
     }
 
-    fn error(&self, source: object_store::Error, key: &ObjectKey) -> BucketError {
-        BucketError::of_storage(source, &self.place, Some(key))
+    pub(crate) fn error(
+        &self,
+        source: object_store::Error,
+        action: Action,
+        key: &ObjectKey,
+    ) -> BucketError {
+        BucketError::of_storage(source, &self.place, action, Some(key))
+    }
+
+    /// An error of this machine's own reading of a folder.
+    pub(crate) fn io_error(&self, source: io::Error, key: &ObjectKey) -> BucketError {
+        let source = object_store::Error::Generic { store: "folder", source: Box::new(source) };
+        self.error(source, Action::Read, key)
     }
 }
 
-/// Whether this is a name that storages do not even spell; whoever put it there cannot stop us.
-fn has_unreadable_name(object: &object_store::Result<ObjectMeta>) -> bool {
-    matches!(object, Err(object_store::Error::InvalidPath { .. }))
-}
-
-fn path_of(key: &ObjectKey) -> Path {
+pub(crate) fn path_of(key: &ObjectKey) -> Path {
     Path::from(key.to_string())
 }
 

@@ -1,10 +1,12 @@
 //! The conformance suite on each kind of bucket, and what only a folder can get wrong.
 
 mod conformance;
+mod s3_server;
 
 use std::time::Duration;
 
 use bucket::{Bucket, BucketError, Bytes, KeyPrefix, Limits, ObjectKey, PutMode, blocking};
+use conformance::Creates;
 use wire::{RunId, Window};
 
 const RUN: RunId = RunId([1; 32]);
@@ -18,13 +20,20 @@ fn folder_bucket() -> (tempfile::TempDir, Bucket) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_rule_holds_in_memory() {
-    conformance::every_rule_holds(&Bucket::memory()).await;
+    conformance::every_rule_holds(&Bucket::memory(), Creates::Atomic).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_rule_holds_in_a_folder() {
     let (_folder, bucket) = folder_bucket();
-    conformance::every_rule_holds(&bucket).await;
+    conformance::every_rule_holds(&bucket, Creates::Atomic).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_rule_holds_on_an_s3_server() {
+    let Some(bucket) = s3_server::bucket('c') else { return };
+    bucket.check().await.unwrap();
+    conformance::every_rule_holds(&bucket, Creates::Racing).await;
 }
 
 #[tokio::test]

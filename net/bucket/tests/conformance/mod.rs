@@ -13,8 +13,18 @@ fn key(window: u64, peer: u8) -> ObjectKey {
     ObjectKey::contribution(RUN, Window(window), Hotkey([peer; 32]))
 }
 
+/// What becomes of several puts that must create one object at the same time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Creates {
+    /// One of them does.
+    Atomic,
+    /// The server looks, then writes: several may believe that they did. S3 and R2 do not do so;
+    /// s3s-fs 0.14 does.
+    Racing,
+}
+
 /// Runs all of it on one bucket that is empty.
-pub(crate) async fn every_rule_holds(bucket: &Bucket) {
+pub(crate) async fn every_rule_holds(bucket: &Bucket, creates: Creates) {
     what_is_put_is_got(bucket).await;
     create_leaves_what_is_there(bucket).await;
     a_missing_object_is_named(bucket).await;
@@ -22,7 +32,7 @@ pub(crate) async fn every_rule_holds(bucket: &Bucket) {
     ranges_are_exact_or_refused(bucket).await;
     lists_hold_the_keys_under_a_prefix_in_order(bucket).await;
     deleting_twice_is_deleting_once(bucket).await;
-    puts_at_once_leave_one_of_them_whole(bucket).await;
+    puts_at_once_leave_one_of_them_whole(bucket, creates).await;
 }
 
 async fn what_is_put_is_got(bucket: &Bucket) {
@@ -109,7 +119,7 @@ async fn deleting_twice_is_deleting_once(bucket: &Bucket) {
     bucket.put(&key(5, 1), Bytes::from_static(b"y"), PutMode::Create).await.unwrap();
 }
 
-async fn puts_at_once_leave_one_of_them_whole(bucket: &Bucket) {
+async fn puts_at_once_leave_one_of_them_whole(bucket: &Bucket, creates: Creates) {
     let put = |byte: u8| {
         let bucket = bucket.clone();
         let body = Bytes::from(vec![byte; 50_000]);
@@ -119,7 +129,7 @@ async fn puts_at_once_leave_one_of_them_whole(bucket: &Bucket) {
     for put in (0..8).map(put).collect::<Vec<_>>() {
         created += usize::from(put.await.unwrap().is_ok());
     }
-    assert_eq!(created, 1);
+    assert!(created == 1 || creates == Creates::Racing && created > 1, "{created}");
     let body = bucket.get(&key(6, 1), LIMITS).await.unwrap();
     assert!(body.len() == 50_000 && body.iter().all(|byte| *byte == body[0]));
 }

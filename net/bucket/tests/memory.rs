@@ -1,0 +1,81 @@
+//! What a gather holds in memory, counted by the allocator. Alone in its process, because the
+//! allocator is counted for all of it.
+
+use std::alloc::System;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bucket::{
+    Bucket, Fetch, ObjectKey, PutMode, RANGE_BYTES, RANGES_IN_FLIGHT, Sources, fetch_all,
+};
+use futures::StreamExt;
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+use tokio::time::Instant;
+use wire::{Digest, RunId, Window};
+
+#[global_allocator]
+static COUNTED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const OBJECT_BYTES: usize = 12 << 20;
+const OBJECTS: u32 = 12;
+
+fn live_bytes() -> usize {
+    let stats = COUNTED.stats();
+    stats.bytes_allocated.saturating_sub(stats.bytes_deallocated)
+}
+
+/// Gathers everything within a budget; returns the most bytes that were alive at once.
+fn peak_bytes(bucket: &Bucket, requests: Vec<Fetch>, budget: u64) -> usize {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (before, peak) = (live_bytes(), Arc::new(AtomicUsize::new(0)));
+    let is_over = Arc::new(AtomicBool::new(false));
+    let watch = {
+        let (peak, is_over) = (peak.clone(), is_over.clone());
+        std::thread::spawn(move || {
+            while !is_over.load(Ordering::Relaxed) {
+                peak.fetch_max(live_bytes().saturating_sub(before), Ordering::Relaxed);
+                std::thread::yield_now();
+            }
+        })
+    };
+    runtime.block_on(async {
+        let deadline = Instant::now() + Duration::from_secs(600);
+        let mut fetches = Box::pin(fetch_all(requests, budget, deadline));
+        let mut arrived = 0;
+        while let Some((_, fetched)) = fetches.next().await {
+            assert_eq!(fetched.unwrap().len(), OBJECT_BYTES);
+            arrived += 1;
+        }
+        assert_eq!(arrived, OBJECTS, "{bucket:?}");
+    });
+    is_over.store(true, Ordering::Relaxed);
+    watch.join().unwrap();
+    peak.load(Ordering::Relaxed)
+}
+
+#[test]
+fn a_gather_stays_within_its_budget() {
+    let folder = tempfile::tempdir().unwrap();
+    let bucket = Bucket::open(folder.path().to_str().unwrap()).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let body = bucket::Bytes::from(vec![7; OBJECT_BYTES]);
+    let hash = Digest(*blake3::hash(&body).as_bytes());
+    let mut requests = Vec::new();
+    for part in 0..OBJECTS {
+        let key = ObjectKey::checkpoint(RunId([1; 32]), Window(1), part);
+        runtime.block_on(bucket.put(&key, body.clone(), PutMode::Create)).unwrap();
+        let sources = Sources::new([bucket.clone()]);
+        requests.push(Fetch { key, bytes: OBJECT_BYTES as u64, hash, sources });
+    }
+    drop((body, runtime));
+    // Its ranges, and the object that they are put together in.
+    assert!(OBJECT_BYTES as u64 <= RANGE_BYTES * RANGES_IN_FLIGHT as u64);
+    let one = 2 * OBJECT_BYTES as u64;
+    let slack = 2 << 20;
+    let narrow = peak_bytes(&bucket, requests.clone(), one);
+    assert!(narrow <= one as usize + slack, "{narrow} bytes, one object at a time");
+    let wide = peak_bytes(&bucket, requests, 3 * one);
+    assert!(wide <= 3 * one as usize + slack, "{wide} bytes, three at a time");
+    assert!(wide > narrow, "{wide} bytes for three objects, {narrow} for one");
+}
