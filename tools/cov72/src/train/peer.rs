@@ -128,12 +128,14 @@ impl<K: Keeper + Send> Peer<K> {
         }
         record.phases.put_s = clock.elapsed().as_secs_f64();
 
-        let counted = self.rounds.close(&mut self.replica, &sent, &mut record).await?;
-        self.learner.settle(&self.state.residual, counted);
+        let closed = self.rounds.close(&mut self.replica, &sent, &mut record).await?;
+        self.learner.settle(&self.state.residual, closed.counted);
         record.root = self.replica.root();
         self.save(&mut record)?;
         self.rounds.next(window).await?;
-        self.keeper.window_done(record, steps)?;
+        if !closed.passed_over {
+            self.keeper.window_done(record, steps)?;
+        }
         Ok(Stop::Done)
     }
 
