@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bucket::{Bucket, BucketError};
+use bucket::{Bucket, BucketError, FaultPlan};
 use tokio::task::JoinHandle;
 use wire::{Keypair, StateRoot};
 
@@ -86,6 +86,7 @@ impl Actor {
                 stage.history.clone(),
                 (self.index, self.name.clone()),
                 self.liar.is_none(),
+                stage.faults.is_some(),
                 Arc::clone(liars),
             )),
             lives: self.lives,
@@ -157,6 +158,18 @@ impl Actor {
     }
 }
 
+/// The bucket at the end of a line, with the faults of the plan.
+fn bucket_over(line: Line, seed: u64, faults: Option<FaultPlan>) -> Bucket {
+    let seed = seed ^ (line.number() << 32);
+    let bucket = Bucket::over(Arc::new(line));
+    let pace = bucket::Pace { jitter_seed: seed, ..bucket.pace() };
+    let bucket = bucket.with_pace(pace);
+    match faults {
+        Some(plan) => bucket.with_faults(plan, seed),
+        None => bucket,
+    }
+}
+
 /// What one life of a node consists of.
 struct Life {
     stage: Arc<Stage>,
@@ -187,10 +200,12 @@ impl Life {
     fn parts(&self) -> Parts {
         let (net, index, nodes) = (Arc::clone(&self.stage.net), self.index, self.stage.net.nodes());
         let own = Line::lying(&net, index, self.liar.clone());
+        let (seed, faults) = (self.stage.seed, self.stage.faults.clone());
+        let own = bucket_over(own, seed, faults.clone());
         let opener = move |place: &str| {
             let owner = place.strip_prefix("sim:").and_then(|owner| owner.parse().ok());
             match owner.filter(|owner| *owner < nodes) {
-                Some(owner) => Ok(Bucket::over(Arc::new(Line::new(&net, index, owner)))),
+                Some(owner) => Ok(bucket_over(Line::new(&net, index, owner), seed, faults.clone())),
                 None => Err(BucketError::Scheme { scheme: place.to_string() }),
             }
         };
@@ -200,7 +215,7 @@ impl Life {
             keypair: self.keypair.clone(),
             netuid: NETUID,
             chain: self.stage.chain(),
-            bucket: Bucket::over(Arc::new(own)),
+            bucket: own,
             place: format!("sim:{index}"),
             opener: Arc::new(opener),
             pace: PACE,

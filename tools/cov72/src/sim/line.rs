@@ -102,6 +102,11 @@ impl Line {
         Self { net: Arc::clone(net), asker: owner, owner, liar }
     }
 
+    /// A number that no other line has.
+    pub(super) fn number(&self) -> u64 {
+        (self.asker * self.net.nodes() + self.owner) as u64
+    }
+
     fn vault(&self) -> &Vault {
         &self.net.vaults[self.owner]
     }

@@ -25,6 +25,7 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bucket::FaultPlan;
 use clap::{Args, ValueEnum};
 use tokio::task::LocalSet;
 
@@ -67,6 +68,9 @@ pub(crate) struct SimArgs {
     /// Let only this befall the network; may be given several times
     #[arg(long, value_enum, value_name = "KIND")]
     only: Vec<Kind>,
+    /// Plan of storage faults, in place of those that the seed brings
+    #[arg(long, value_name = "FILE.toml")]
+    faults: Option<PathBuf>,
     /// Write all that happened to this file
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
@@ -105,12 +109,23 @@ impl SimArgs {
         }
     }
 
+    fn fault_plan(&self) -> Result<Option<FaultPlan>, Failure> {
+        let Some(path) = &self.faults else { return Ok(None) };
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))?;
+        let plan = FaultPlan::parse(&text);
+        plan.map(Some).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
+    }
+
     /// What to type to see `seed` again.
     fn replay(&self, seed: u64) -> String {
         let mut text = format!(
             "cov72 sim --peers {} --validators {} --windows {} --seed {seed}",
             self.peers, self.validators, self.windows
         );
+        if let Some(path) = &self.faults {
+            text.push_str(&format!(" --faults {}", path.display()));
+        }
         for kind in &self.only {
             let name = kind.to_possible_value().expect("every kind has a name");
             text.push_str(&format!(" --only {}", name.get_name()));
@@ -155,8 +170,9 @@ fn play(args: &SimArgs, seed: u64, data: &Path) -> Result<Report, Failure> {
         .build()
         .map_err(|error| Failure::ours(format!("cannot start a runtime: {error}")))?;
     LocalSet::new().block_on(&runtime, async {
-        let stage = Arc::new(Stage::new(seed, args.scale(), data)?);
-        let script = Script::new(seed, stage.scale, &args.kinds());
+        let script = Script::new(seed, args.scale(), &args.kinds());
+        let faults = args.fault_plan()?.or_else(|| script.storage.clone());
+        let stage = Arc::new(Stage::new(seed, args.scale(), data, faults)?);
         stage.history.add("sim", &format!("{script:?}"));
         let director = Director::new(&stage, &script);
         Rc::clone(&director).play(script).await;

@@ -1,6 +1,7 @@
 //! What befalls a simulated network, drawn from its seed: who comes late, leaves, dies and comes
 //! back, where the network tears, whose bits flip, and who lies.
 
+use bucket::{Fault, FaultPlan, FaultRule};
 use clap::ValueEnum;
 
 use super::draw::Draw;
@@ -26,6 +27,8 @@ pub(super) enum Kind {
     BitFlip,
     /// A peer lies in every window
     Lie,
+    /// Storages refuse, hang, lose answers and damage what they deliver
+    Storage,
 }
 
 /// What befalls whom.
@@ -54,6 +57,8 @@ pub(super) struct Script {
     /// Who lies, and how.
     pub(super) lies: Vec<(usize, Lie)>,
     pub(super) incidents: Vec<Incident>,
+    /// What storages do wrong.
+    pub(super) storage: Option<FaultPlan>,
 }
 
 /// Windows at the end in which nothing happens any more, so that everybody comes together.
@@ -96,6 +101,7 @@ impl Writer {
             Kind::Kill => 1 + peers * long / 8,
             Kind::ValidatorKill | Kind::Split | Kind::BitFlip => 1 + long / 2,
             Kind::ValidatorsGone => 1 + long / 8,
+            Kind::Storage => 1,
         };
         let rare = matches!(kind, Kind::ValidatorsGone | Kind::Split) && self.draw.chance(0.5);
         match (often, rare) {
@@ -108,6 +114,35 @@ impl Writer {
     fn peer(&mut self) -> usize {
         let Scale { peers, validators, .. } = self.scale;
         self.draw.between(validators as u64, (validators + peers) as u64 - 1) as usize
+    }
+
+    /// Every kind of fault at times, on objects of windows in which things happen.
+    fn storage(&mut self) -> FaultPlan {
+        let faults = [
+            Fault::TooManyRequests { retry_after_ms: Some(1_500) },
+            Fault::InternalError {},
+            Fault::Unavailable { retry_after_ms: None },
+            Fault::Unreachable {},
+            Fault::Hang {},
+            Fault::SlowDrip { bytes_per_s: 2_000 },
+            Fault::TruncatedBody {},
+            Fault::WrongBytes {},
+            Fault::LateVisibility { delay_ms: 3_000, lookups: 2 },
+            Fault::LostAnswer {},
+        ];
+        let last = self.last;
+        let rule = |fault, chance| FaultRule {
+            fault,
+            chance: Some(chance),
+            nth: None,
+            first: None,
+            operations: Vec::new(),
+            objects: Vec::new(),
+            windows: Some([0, last]),
+        };
+        let rules =
+            faults.into_iter().map(|fault| rule(fault, self.draw.between(0, 60) as f64 / 1e3));
+        FaultPlan { rules: rules.collect() }
     }
 
     fn add(&mut self, kind: Kind) {
@@ -123,6 +158,10 @@ impl Writer {
                 let (peer, lie) = (self.peer(), *self.draw.of(&Lie::ALL));
                 self.script.lies.retain(|(of, _)| *of != peer);
                 self.script.lies.push((peer, lie));
+                return;
+            }
+            Kind::Storage => {
+                self.script.storage = Some(self.storage());
                 return;
             }
             Kind::Leave => Turn::Leave { node: self.peer() },

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bucket::FaultPlan;
 use chain::{Blocks, Chain, DevChain, DevChainOptions};
 use runtime::Device;
 use runtime::dataset::{Dataset, DatasetWriter, Provenance, SAMPLE_TOKENS};
@@ -58,11 +59,18 @@ pub(super) struct Stage {
     pub(super) net: Arc<Net>,
     pub(super) history: History,
     pub(super) clock: VirtualClock,
+    /// What storages do wrong.
+    pub(super) faults: Option<FaultPlan>,
 }
 
 impl Stage {
     /// An empty stage; inside a runtime whose time is virtual.
-    pub(super) fn new(seed: u64, scale: Scale, data: &Path) -> Result<Self, Failure> {
+    pub(super) fn new(
+        seed: u64,
+        scale: Scale,
+        data: &Path,
+        faults: Option<FaultPlan>,
+    ) -> Result<Self, Failure> {
         let clock = VirtualClock::new();
         let options =
             DevChainOptions { blocks: Blocks::EveryMs(BLOCK_MS), ..DevChainOptions::default() };
@@ -85,6 +93,7 @@ impl Stage {
             net: Arc::new(Net::new(scale.validators + scale.peers, seed, clock)),
             history: History::new(clock),
             clock,
+            faults,
         })
     }
 
