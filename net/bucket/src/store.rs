@@ -106,6 +106,11 @@ impl Bucket {
         Self { store, parts: Some(parts), place: Place::Memory, pace: Pace::default() }
     }
 
+    /// A bucket over a store of the caller's, such as one of a simulation.
+    pub fn over(store: Arc<dyn ObjectStore>) -> Self {
+        Self { store, parts: None, place: Place::Memory, pace: Pace::default() }
+    }
+
     fn at(place: Place, credentials: Option<&Credentials>) -> Result<Self, BucketError> {
         let pace = Pace::default();
         let failed = |source| BucketError::of_storage(source, &place, Action::Read, None);

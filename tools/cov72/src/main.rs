@@ -10,6 +10,7 @@ mod failure;
 mod init;
 mod localnet;
 mod node;
+mod sim;
 mod stdout;
 mod train;
 mod validate;
@@ -29,6 +30,7 @@ enum Command {
     Init(init::InitArgs),
     Validate(validate::ValidateArgs),
     Data(data::DataArgs),
+    Sim(sim::SimArgs),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Command::Init(args) => init::run(&args),
         Command::Validate(args) => validate::run(&args),
         Command::Data(args) => data::run(args),
+        Command::Sim(args) => sim::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

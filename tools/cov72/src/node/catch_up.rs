@@ -83,9 +83,7 @@ impl Node {
         span: Span,
     ) -> Result<Span, Failure> {
         let Some(manifest) = self.manifest(&newest).await else {
-            if self.head().0 > span.limit.0.saturating_add(2 * self.run.windows.judge_blocks) {
-                self.disregard(&newest, "nobody can deliver it");
-            }
+            self.miss(&newest);
             self.pause().await?;
             return Ok(span);
         };
@@ -104,6 +102,8 @@ impl Node {
 
     /// Brings the replica to the state after `newest`, which counted.
     async fn replay(&mut self, replica: &mut Replica, newest: ManifestRef) -> Result<(), Failure> {
+        // The tree says what the bits were when they were hashed; a base has to be sound now.
+        replica.hash();
         let (base, history) = loop {
             match self.history(newest, replica.tree()).await? {
                 Some(found) => break found,
@@ -121,6 +121,7 @@ impl Node {
         for manifest in history.iter().rev() {
             self.voice.doing(&format!("applying window {}", manifest.window.0 + 1));
             self.apply_exactly(replica, manifest).await?;
+            self.counted.insert(manifest.window, manifest.validator);
         }
         self.followed.extend(history.into_iter().rev());
         Ok(())

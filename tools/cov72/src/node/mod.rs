@@ -27,7 +27,7 @@ use wire::{
 
 use crate::failure::Failure;
 pub(crate) use checkpoints::publish_checkpoint;
-pub(crate) use directory::{Directory, Opener, Seat};
+pub(crate) use directory::{Directory, Opener};
 pub(crate) use replica::{Replica, read, write};
 pub(crate) use rounds::Outcome;
 pub(crate) use voice::Voice;
@@ -91,6 +91,10 @@ pub(crate) struct Node {
     manifests: BTreeMap<(Window, Hotkey), SignedManifest>,
     /// Manifests that nobody could deliver, or whose state does not follow: as if not announced.
     void: BTreeMap<(Window, Hotkey), Digest>,
+    /// Manifests that could not be had, and since when.
+    missed: BTreeMap<(Window, Hotkey), BlockNumber>,
+    /// Whose manifests counted lately.
+    counted: BTreeMap<Window, Hotkey>,
     /// Bytes read from buckets since this was last asked.
     down_bytes: u64,
     /// Manifests that were followed since this was last asked.
@@ -123,6 +127,8 @@ impl Node {
             announced: None,
             manifests: BTreeMap::new(),
             void: BTreeMap::new(),
+            missed: BTreeMap::new(),
+            counted: BTreeMap::new(),
             down_bytes: 0,
             followed: Vec::new(),
         };

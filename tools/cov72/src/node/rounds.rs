@@ -4,8 +4,8 @@
 use bucket::{Bucket, Limits, ObjectKey};
 use wire::protocol::MANIFEST_BYTES_MAX;
 use wire::{
-    Document, Manifest, ManifestRef, SignedManifest, Span, Verdict, Voter, Window, merged_bytes,
-    verdict,
+    Document, Manifest, ManifestRef, SignedManifest, Span, Verdict, Voter, Window, Windows,
+    merged_bytes, verdict,
 };
 
 use super::Node;
@@ -59,8 +59,8 @@ impl Node {
                 return Ok(Some(Outcome::Counted(Box::new(manifest))));
             }
             self.disregard(&counted, "its blocks are not this window's");
-        } else if self.head.0 > span.limit.0.saturating_add(2 * self.run.windows.judge_blocks) {
-            self.disregard(&counted, "nobody can deliver it");
+        } else {
+            self.miss(&counted);
         }
         Ok(None)
     }
@@ -68,12 +68,23 @@ impl Node {
     /// The window after the one that `manifest` closed, to which the next manifest will refer.
     pub(crate) fn pass(&mut self, manifest: &Manifest) -> Span {
         self.last = Some(manifest.reference());
+        self.counted.insert(manifest.window, manifest.validator);
         self.run.windows.after(manifest.window, manifest.close_block)
     }
 
     /// The window after one that came to nothing.
     pub(crate) fn pass_null(&self, span: Span) -> Span {
         self.run.windows.after(span.window, span.limit)
+    }
+
+    /// The manifest cannot be had now. Whoever has it will have moved on two windows from here, and
+    /// then there is a later one to go by; if there is none, nobody has it.
+    pub(crate) fn miss(&mut self, manifest: &ManifestRef) {
+        let Windows { blocks_per_window, judge_blocks, .. } = self.run.windows;
+        let since = *self.missed.entry((manifest.window, manifest.validator)).or_insert(self.head);
+        if self.head.0 > since.0.saturating_add(2 * (blocks_per_window + judge_blocks)) {
+            self.disregard(manifest, "nobody can deliver it");
+        }
     }
 
     /// From here on the manifest is as if it had not been announced.
@@ -103,30 +114,45 @@ impl Node {
         }
     }
 
-    /// The manifest of a later window that shows this window to be over, if there is one. Notes are
-    /// replaced, so whoever moved on may have been the one that counted here.
+    /// The manifest of a later window to go by instead of this window's notes, if there is one.
+    ///
+    /// Notes are replaced, so those that decided this window may be gone. A later manifest names
+    /// the one that counted before it; it is believed when a third of the stake has moved on, or
+    /// when nobody of more stake says anything else.
     fn moved_on(&self, span: Span, voters: &[Voter], judged: Verdict) -> Option<ManifestRef> {
         let validators = self.directory.validators();
-        let later = |seat: &&super::Seat| {
-            let (window, announced) = seat.manifest()?;
-            let newest = ManifestRef { window, validator: seat.hotkey, hash: announced.hash };
-            (window > span.window).then_some(newest)
+        let later: Vec<_> = validators
+            .iter()
+            .enumerate()
+            .filter_map(|(rank, seat)| {
+                let (window, announced) = seat.manifest()?;
+                let (validator, hash) = (seat.hotkey, announced.hash);
+                let is_void = self.void.get(&(window, validator)) == Some(&hash);
+                let newest = ManifestRef { window, validator, hash };
+                (window > span.window && !is_void).then_some((rank, seat.stake_rao, newest))
+            })
+            .collect();
+        let total: u128 = validators.iter().map(|seat| u128::from(seat.stake_rao)).sum();
+        // The latest window that a third of the stake has got to.
+        let mut by_window = later.clone();
+        by_window.sort_by_key(|(_, _, newest)| std::cmp::Reverse(newest.window));
+        let mut moved = 0;
+        let agreed = by_window.iter().find(|(_, stake_rao, _)| {
+            moved += u128::from(*stake_rao);
+            3 * moved >= total
+        });
+        if let Some((_, _, agreed)) = agreed {
+            let by_rank = later.iter().find(|(_, _, newest)| newest.window >= agreed.window);
+            return by_rank.map(|(_, _, newest)| *newest);
+        }
+        let (rank, _, newest) = later.first()?;
+        let winner = |of| voters.iter().position(|voter| voter.validator == of);
+        let goes_before = match judged {
+            Verdict::Counted { validator, .. } => winner(validator).is_some_and(|w| *rank < w),
+            Verdict::Open => *rank == 0,
+            Verdict::Null => true,
         };
-        let (rank, newest) =
-            validators.iter().enumerate().find_map(|(rank, seat)| Some((rank, later(seat)?)))?;
-        let winner = match judged {
-            Verdict::Counted { validator, .. } => {
-                voters.iter().position(|voter| voter.validator == validator)
-            }
-            _ => None,
-        };
-        let stake = |seat: &&&super::Seat| u128::from(seat.stake_rao);
-        let total: u128 = validators.iter().map(|seat| stake(&seat)).sum();
-        let moved: u128 =
-            validators.iter().filter(|seat| later(seat).is_some()).map(|seat| stake(&seat)).sum();
-        let outranks = winner.is_some_and(|winner| rank < winner);
-        let undecided = winner.is_none() && (rank == 0 || 3 * moved >= total);
-        (outranks || undecided).then_some(newest)
+        goes_before.then_some(*newest)
     }
 
     /// The manifest, from its author or from a validator that mirrors it; none if nobody has it.
@@ -159,12 +185,14 @@ impl Node {
         let oldest = window.0.saturating_sub(MANIFESTS_KEPT);
         self.manifests.retain(|(window, _), _| window.0 >= oldest);
         self.void.retain(|(window, _), _| window.0 >= oldest);
+        self.missed.retain(|(window, _), _| window.0 >= oldest);
+        self.counted.retain(|window, _| window.0 >= oldest);
     }
 
-    /// The manifest of `window` that was read last, if one is still in memory.
-    pub(crate) fn known_manifest(&self, window: Window) -> Option<Manifest> {
-        let mut known = self.manifests.iter().filter(|((of, _), _)| *of == window);
-        known.next_back().map(|(_, manifest)| manifest.document().clone())
+    /// The manifest that counted in `window`, if it was gone by and is still in memory.
+    pub(crate) fn counted_manifest(&self, window: Window) -> Option<&Manifest> {
+        let validator = *self.counted.get(&window)?;
+        self.manifests.get(&(window, validator)).map(SignedManifest::document)
     }
 
     /// A manifest in memory, as it was published.

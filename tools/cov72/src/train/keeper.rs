@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::{CheckpointStore, Snapshot, StepReport};
 use wire::{Layout, RunId, Window, WindowRecord};
@@ -31,6 +32,12 @@ pub(crate) trait Keeper {
 
     /// An inner step is done.
     fn step(&mut self, report: &StepReport);
+
+    /// How long the inner steps of a window take beyond computing them. Virtual time stands still
+    /// while a node computes, so a simulation says here how long that would have been.
+    fn training_time(&mut self) -> Duration {
+        Duration::ZERO
+    }
 
     /// A window is done.
     fn window_done(&mut self, record: WindowRecord, steps: Steps) -> Result<(), Failure>;

@@ -33,9 +33,13 @@ use summary::{Facts, Summary};
 pub(crate) use args::TrainArgs;
 pub(crate) use folder::RunFolder;
 pub(crate) use identity::{agree_with_network, describe};
-pub(crate) use learner::assignment;
+pub(crate) use journal::Steps;
+pub(crate) use keeper::Keeper;
+pub(crate) use learner::{Hands, Learner, assignment};
+pub(crate) use network::Network;
 pub(crate) use peer::Peer;
 pub(crate) use progress::{Screen, human_bytes};
+pub(crate) use rounds::Rounds;
 
 /// Samples of the built-in corpus.
 const CORPUS_SAMPLES: u64 = 2_048;

@@ -4,7 +4,7 @@ use bucket::{KeyPrefix, ObjectKey};
 use tokio::time::Instant;
 use wire::{Manifest, Role, Span, Window, WindowRecord};
 
-use super::rounds::Sent;
+use super::rounds::{Closed, Sent};
 use crate::failure::Failure;
 use crate::node::{Node, Outcome, Replica};
 
@@ -89,7 +89,7 @@ impl Network {
         replica: &mut Replica,
         sent: &Sent,
         record: &mut WindowRecord,
-    ) -> Result<bool, Failure> {
+    ) -> Result<Closed, Failure> {
         let clock = Instant::now();
         self.node.voice.doing("waiting for the manifest");
         let outcome = self.node.outcome(self.span).await?;
@@ -109,15 +109,14 @@ impl Network {
             Outcome::Behind(_) => {
                 self.span = self.node.catch_up(replica, self.span).await?;
                 self.in_step = false;
-                let of_this = |m: &Manifest| m.window == record.window;
-                match self.node.take_followed().into_iter().find(of_this) {
-                    Some(manifest) => self.note(&manifest, record),
-                    None => false,
-                }
+                // The state is that of a later window: there is no record of this one.
+                let counted = self.node.counted_manifest(record.window);
+                let counted = counted.is_some_and(|manifest| manifest.accepts(self.node.uid));
+                return Ok(Closed { counted, passed_over: true });
             }
         };
         record.down_bytes = self.node.take_down_bytes();
-        Ok(counted)
+        Ok(Closed { counted, passed_over: false })
     }
 
     async fn apply(

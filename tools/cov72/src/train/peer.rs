@@ -88,10 +88,7 @@ impl<K: Keeper + Send> Peer<K> {
                 opened => opened?,
             };
             self.state.progress.windows = window.0;
-            for record in self.rounds.take_records() {
-                let steps = Steps::new(record.window.0);
-                self.keeper.window_done(record, steps)?;
-            }
+            self.record_passed()?;
             if window.0 >= windows {
                 break;
             }
@@ -101,9 +98,19 @@ impl<K: Keeper + Send> Peer<K> {
                 done => done?,
             };
         }
+        self.record_passed()?;
         self.voice.doing("waiting for the checkpoint");
         self.keeper.finish()?;
         Ok(Stop::Done)
+    }
+
+    /// Records the windows that passed without a contribution of this miner.
+    fn record_passed(&mut self) -> Result<(), Failure> {
+        for record in self.rounds.take_records() {
+            let steps = Steps::new(record.window.0);
+            self.keeper.window_done(record, steps)?;
+        }
+        Ok(())
     }
 
     fn stopped(&mut self) -> Result<Stop, Failure> {
@@ -119,6 +126,10 @@ impl<K: Keeper + Send> Peer<K> {
 
         let assignment = self.learner.assignment(uid, window)?;
         let Some(steps) = self.train(&assignment, &mut record)? else { return Ok(Stop::Asked) };
+        let more = self.keeper.training_time();
+        if !more.is_zero() {
+            tokio::time::sleep(more).await;
+        }
 
         let sent = self.compress(&assignment, &mut record)?;
         let clock = Instant::now();
@@ -128,12 +139,14 @@ impl<K: Keeper + Send> Peer<K> {
         }
         record.phases.put_s = clock.elapsed().as_secs_f64();
 
-        let counted = self.rounds.close(&mut self.replica, &sent, &mut record).await?;
-        self.learner.settle(&self.state.residual, counted);
+        let closed = self.rounds.close(&mut self.replica, &sent, &mut record).await?;
+        self.learner.settle(&self.state.residual, closed.counted);
         record.root = self.replica.root();
         self.save(&mut record)?;
         self.rounds.next(window).await?;
-        self.keeper.window_done(record, steps)?;
+        if !closed.passed_over {
+            self.keeper.window_done(record, steps)?;
+        }
         Ok(Stop::Done)
     }
 

@@ -21,6 +21,15 @@ pub(crate) struct Sent {
     pub(super) parent_root: StateRoot,
 }
 
+/// How a window ended for a miner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Closed {
+    /// Whether its contribution counts.
+    pub(super) counted: bool,
+    /// Whether the state is that of a later window already.
+    pub(super) passed_over: bool,
+}
+
 /// What begins and ends a miner's windows.
 pub(crate) enum Rounds {
     /// Its own contribution is the round.
@@ -116,9 +125,12 @@ impl Rounds {
         replica: &mut Replica,
         sent: &Sent,
         record: &mut WindowRecord,
-    ) -> Result<bool, Failure> {
+    ) -> Result<Closed, Failure> {
         match self {
-            Self::Alone(alone) => alone.close(replica, sent, record).await,
+            Self::Alone(alone) => {
+                let counted = alone.close(replica, sent, record).await?;
+                Ok(Closed { counted, passed_over: false })
+            }
             Self::Network(network) => network.close(replica, sent, record).await,
         }
     }

@@ -277,7 +277,7 @@ impl Validator {
 /// Whoever counted in the last window is expected in this one, also by a validator that was away
 /// then: it takes as long as that window took.
 fn expect_last(node: &Node, patience: &mut Patience) {
-    let last = node.last().and_then(|last| node.known_manifest(last.window));
+    let last = node.last().and_then(|last| node.counted_manifest(last.window));
     let Some(last) = last else { return };
     let Some(window_s) = seconds_between(node, last.first_block, last.close_block) else { return };
     for uid in last.accepted.iter().map(|accepted| accepted.uid) {
@@ -290,7 +290,7 @@ fn expect_last(node: &Node, patience: &mut Patience) {
 /// Contributions to the last window that came after it was closed: their peers are slower than was
 /// thought, or new, and are waited for from here on.
 async fn learn_late(node: &mut Node, patience: &mut Patience) {
-    let last = node.last().and_then(|last| node.known_manifest(last.window));
+    let last = node.last().and_then(|last| node.counted_manifest(last.window).cloned());
     let Some(last) = last else { return };
     let Some(first_ms) = node.block_time_ms(last.first_block) else { return };
     for uid in last.rejected.iter().map(|rejected| rejected.uid) {

@@ -1,0 +1,182 @@
+//! What all nodes of a simulation share: the run of a very small model, its data, the chain, the
+//! network between them, and the history that they write.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bucket::FaultPlan;
+use chain::{Blocks, Chain, DevChain, DevChainOptions};
+use runtime::Device;
+use runtime::dataset::{Dataset, DatasetWriter, Provenance, SAMPLE_TOKENS};
+use wire::{BlockNumber, Keypair, Layout, ModelSpec, Netuid, RunDescription, StateTree, Windows};
+
+use super::clock::VirtualClock;
+use super::draw::{self, Draw};
+use super::history::History;
+use super::line::Net;
+use super::quick_chain::QuickChain;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::node::Pace;
+use crate::train::describe;
+
+/// The only subnet.
+pub(super) const NETUID: Netuid = Netuid(72);
+/// How long windows may last, in blocks of [`BLOCK_MS`].
+pub(super) const WINDOWS: Windows =
+    Windows { first_block: BlockNumber(8), blocks_per_window: 40, judge_blocks: 8 };
+/// Virtual milliseconds between two blocks.
+pub(super) const BLOCK_MS: u64 = 1_000;
+/// How often nodes look, and how long they wait for an answer.
+pub(super) const PACE: Pace =
+    Pace { poll: Duration::from_millis(700), request: Duration::from_secs(5) };
+/// Windows between two checkpoints that a validator publishes.
+pub(super) const CHECKPOINT_EVERY: u64 = 3;
+
+/// Tokens in the vocabulary.
+const VOCAB: usize = 32;
+/// Samples of the corpus.
+const SAMPLES: usize = 1_024;
+
+/// How large a simulation is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scale {
+    pub(super) peers: usize,
+    pub(super) validators: usize,
+    pub(super) windows: u64,
+}
+
+/// What all nodes share.
+pub(super) struct Stage {
+    pub(super) seed: u64,
+    pub(super) scale: Scale,
+    pub(super) run: RunDescription,
+    pub(super) layout: Layout,
+    pub(super) data: PathBuf,
+    pub(super) device: Device,
+    pub(super) chain: Arc<QuickChain>,
+    pub(super) net: Arc<Net>,
+    pub(super) history: History,
+    pub(super) clock: VirtualClock,
+    /// What storages do wrong.
+    pub(super) faults: Option<FaultPlan>,
+}
+
+impl Stage {
+    /// An empty stage; inside a runtime whose time is virtual.
+    pub(super) fn new(
+        seed: u64,
+        scale: Scale,
+        data: &Path,
+        faults: Option<FaultPlan>,
+    ) -> Result<Self, Failure> {
+        let clock = VirtualClock::new();
+        let options =
+            DevChainOptions { blocks: Blocks::EveryMs(BLOCK_MS), ..DevChainOptions::default() };
+        let chain = DevChain::in_memory(options, Arc::new(clock))?;
+        let mut stakes = Draw::new(seed, "stakes");
+        for index in 0..scale.validators {
+            let stake_rao = stakes.between(10, 100) * 1_000_000_000;
+            chain.set_stake(keypair(seed, index).hotkey(), stake_rao)?;
+        }
+        let device = Device::cpu(1).map_err(model::ModelError::from)?;
+        let (run, layout) = describe_run(seed, data, &device)?;
+        Ok(Self {
+            seed,
+            scale,
+            run,
+            layout,
+            data: data.to_path_buf(),
+            device,
+            chain: Arc::new(QuickChain::new(chain)),
+            net: Arc::new(Net::new(scale.validators + scale.peers, seed, clock)),
+            history: History::new(clock),
+            clock,
+            faults,
+        })
+    }
+
+    /// Whether node `index` is a validator; the first ones are.
+    pub(super) fn judges(&self, index: usize) -> bool {
+        index < self.scale.validators
+    }
+
+    /// What node `index` is called: `v0` for a validator, `p3` for a peer.
+    pub(super) fn name(&self, index: usize) -> String {
+        match self.judges(index) {
+            true => format!("v{index}"),
+            false => format!("p{}", index - self.scale.validators),
+        }
+    }
+
+    /// The data.
+    pub(super) fn dataset(&self) -> Result<Dataset, Failure> {
+        Ok(Dataset::open(&self.data)?)
+    }
+
+    /// The chain as nodes see it.
+    pub(super) fn chain(&self) -> Arc<dyn Chain> {
+        Arc::clone(&self.chain) as _
+    }
+}
+
+/// The key of node `index`.
+pub(super) fn keypair(seed: u64, index: usize) -> Keypair {
+    Keypair::from_seed(draw::bytes(seed, &format!("key {index}")))
+}
+
+/// Writes the corpus: text in which each token says something about the next one.
+pub(super) fn write_corpus(dir: &Path) -> Result<(), Failure> {
+    let mut draw = Draw::new(0, "corpus");
+    let mut writer = DatasetWriter::create(dir, (SAMPLES * SAMPLE_TOKENS) as u64)?;
+    let mut token = 0;
+    let tokens: Vec<u32> = (0..SAMPLES * SAMPLE_TOKENS)
+        .map(|_| {
+            token = (token * 5 + draw.between(1, 3) as u32) % VOCAB as u32;
+            token
+        })
+        .collect();
+    writer.push(&tokens)?;
+    writer.finish(Provenance {
+        tokenizer: "byte".to_string(),
+        vocab: VOCAB as u32,
+        eos: None,
+        entropy_nats_per_token: Some(3f64.ln()),
+        seed: Some(0),
+        source: "cov72 simulation".to_string(),
+    })?;
+    Ok(())
+}
+
+fn describe_run(
+    seed: u64,
+    data: &Path,
+    device: &Device,
+) -> Result<(RunDescription, Layout), Failure> {
+    let mut config = Config::named("nano")?;
+    config.name = "simulation".to_string();
+    config.seed = seed;
+    config.model = ModelSpec {
+        layers: 1,
+        d_model: 16,
+        heads: 2,
+        kv_heads: 1,
+        ffn: 32,
+        vocab: VOCAB,
+        rope_theta: 10_000.0,
+        norm_eps: 1e-5,
+        seq_len: 16,
+        tied: true,
+    };
+    config.inner.steps = 1;
+    config.inner.batch_samples = 1;
+    let layout = model::layout_of(&config.model)?;
+    let mut genesis = vec![0.0; layout.params()];
+    model::initial_params(&config.model, config.seed, &mut genesis)?;
+    let root = device.install(|| StateTree::of_params(&layout, &genesis)).root();
+    let owner = Keypair::from_seed(draw::bytes(seed, "owner"));
+    let dataset = Dataset::open(data)?;
+    let run = describe(&config, &dataset, owner.hotkey(), root);
+    Ok((RunDescription { windows: WINDOWS, ..run }, layout))
+}
