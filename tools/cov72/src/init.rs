@@ -212,13 +212,26 @@ impl NetworkFolder {
             folder.replace(READ_KEY, text.as_bytes())?;
         }
         folder.replace("run.toml", self.toml(plan, &folder)?.as_bytes())?;
+        self.seat(plan, &folder, &path).inspect_err(|_| {
+            // Without a seat there is no node; the same command may be tried again.
+            let _ = std::fs::remove_file(&path);
+        })
+    }
+
+    /// Takes the seat of the node whose configuration lies at `path`.
+    fn seat(
+        &self,
+        plan: &NodePlan<'_>,
+        folder: &RunFolder,
+        path: &Path,
+    ) -> Result<wire::Uid, Failure> {
         let keypair = folder.keypair()?;
         let chain = setup::open_chain(&self.dir.join("chain.sqlite"))?;
         let uid = chain.register(NETUID, &keypair)?;
         if plan.role == Role::Validator {
             chain.set_stake(keypair.hotkey(), plan.stake_rao)?;
         }
-        let Some((config, _)) = Config::of_network(&path)? else {
+        let Some((config, _)) = Config::of_network(path)? else {
             return Err(Failure::ours(format!("{} names no network", path.display())));
         };
         self.leave_note(&config, &keypair, &chain)?;

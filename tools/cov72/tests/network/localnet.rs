@@ -78,3 +78,30 @@ fn a_validator_that_dies_is_replaced_and_comes_back() {
     }
     assert_same_in_every_window(&place);
 }
+
+/// Contributions that counted up to the end, and the mean loss of the last window of miners 0 to 2.
+fn learned(place: &Place, report: &Value) -> (u64, f64) {
+    let miners = nodes(report, "miner");
+    let counted = miners.iter().map(|node| node["accepted"].as_u64().unwrap());
+    let losses = (0..3).map(|peer| {
+        let path = place.path(&format!("net/peer-{peer}/windows.jsonl"));
+        let text = std::fs::read_to_string(path).expect("records");
+        let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        last["loss_last"].as_f64().expect("a loss")
+    });
+    (counted.sum(), losses.sum::<f64>() / 3.0)
+}
+
+#[test]
+fn eight_miners_of_which_one_comes_late_and_one_dies_learn_what_eight_undisturbed_ones_do() {
+    let (calm, churned) = (Place::new(), Place::new());
+    let report = calm.localnet(&["--peers", "8", "--windows", "12"]);
+    let (calm_counted, calm_loss) = learned(&calm, &report);
+    // A window more makes up for the contributions that the two did not make.
+    let events = ["--join", "7@4", "--kill", "3@8"];
+    let report = churned.localnet(&[&["--peers", "8", "--windows", "13"], &events[..]].concat());
+    assert_eq!(report["agree"], true, "{report:#}");
+    let (counted, loss) = learned(&churned, &report);
+    assert!(counted < calm_counted + 4, "{counted} contributions against {calm_counted}");
+    assert!(loss < 1.02 * calm_loss, "{loss} against {calm_loss}");
+}

@@ -91,3 +91,51 @@ fn one_folder_is_one_node() {
     first.wait().expect("it ends");
     assert!(told.contains("is in use by process"), "{told}");
 }
+
+/// `cov72 init` of a node `net/b` on an S3 service that does not run.
+fn init_on_s3(place: &Place, more: &[&str]) -> std::process::Output {
+    // Nothing listens on the discard port of any machine we know.
+    let bucket = "s3://bkt/p?endpoint=http://127.0.0.1:9&path_style=true";
+    let init = ["init", "--network", "net", "--dir", "net/b", "--bucket", bucket];
+    with_keys(place, &[&init[..], more].concat())
+}
+
+fn with_keys(place: &Place, arguments: &[&str]) -> std::process::Output {
+    let mut command = place.command(arguments);
+    command.env("COV72_S3_ACCESS_KEY", "WRITEACCESS").env("COV72_S3_SECRET_KEY", "writesecret1");
+    command.output().expect("the command starts")
+}
+
+fn last_line(output: &std::process::Output) -> String {
+    String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default().to_string()
+}
+
+#[cfg(unix)]
+#[test]
+fn an_s3_bucket_needs_a_private_key_file_a_read_key_and_a_service_that_answers() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let place = with_node();
+    let without = init_on_s3(&place, &[]);
+    assert_eq!(without.status.code(), Some(2));
+    assert!(last_line(&without).contains("needs a key that may read it"), "{without:?}");
+
+    let key = place.path("read.toml");
+    std::fs::write(&key, "access_key = \"READACCESS\"\nsecret_key = \"readsecret1\"\n").unwrap();
+    let mode = |mode| std::fs::set_permissions(&key, PermissionsExt::from_mode(mode)).unwrap();
+    mode(0o644);
+    let open = init_on_s3(&place, &["--read-key", "read.toml"]);
+    assert_eq!(open.status.code(), Some(3));
+    assert!(last_line(&open).contains("chmod 600"), "{open:?}");
+
+    mode(0o600);
+    let made = init_on_s3(&place, &["--read-key", "read.toml"]);
+    assert!(made.status.success(), "{made:?}");
+    let train = ["train", "--config", "net/b/run.toml", "--windows", "1"];
+    let refused = with_keys(&place, &train);
+    assert_eq!(refused.status.code(), Some(4));
+    let told = last_line(&refused);
+    assert!(told.contains("cannot reach") && told.contains("127.0.0.1:9"), "{told}");
+    assert!(!told.contains("secret1"), "{told}");
+    assert_eq!(place.run(&train).status.code(), Some(3), "without a writing key");
+}
