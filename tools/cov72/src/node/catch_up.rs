@@ -103,7 +103,12 @@ impl Node {
     /// Brings the replica to the state after `newest`, which counted.
     async fn replay(&mut self, replica: &mut Replica, newest: ManifestRef) -> Result<(), Failure> {
         // The tree says what the bits were when they were hashed; a base has to be sound now.
-        replica.hash();
+        let changed = replica.changed();
+        if !changed.is_empty() {
+            let names = replica.names(&changed);
+            let what = "this node's parameters are no longer what they were";
+            self.voice.say(&format!("{what}: {names}; taking them anew"));
+        }
         let (base, history) = loop {
             match self.history(newest, replica.tree()).await? {
                 Some(found) => break found,

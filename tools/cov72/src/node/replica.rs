@@ -79,6 +79,13 @@ impl Replica {
         self.tree = tree;
     }
 
+    /// Hashes all parameters again; the tensors that changed although no step was taken.
+    pub(crate) fn changed(&mut self) -> Vec<usize> {
+        let before = self.tree.clone();
+        self.hash();
+        self.tree.differing(&before)
+    }
+
     /// A second copy, with memory of its own.
     pub(crate) fn copy(&self) -> Self {
         let mut buffer = self.device.alloc::<f32>(self.layout.params());

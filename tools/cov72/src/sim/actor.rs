@@ -188,8 +188,9 @@ impl Life {
         let node = Node::join(self.parts()).await?;
         if let Some(liar) = &self.liar {
             let mut liars = self.liars.lock().unwrap_or_else(PoisonError::into_inner);
-            liars.retain(|(uid, _)| *uid != node.uid);
-            liars.push((node.uid, liar.lie));
+            liars.retain(|(uid, ..)| *uid != node.uid);
+            let victim = self.stage.chain().uid_of(NETUID, liar.victim.1)?;
+            liars.push((node.uid, liar.lie, victim));
         }
         match self.stage.judges(self.index) {
             true => self.judge(node).await,

@@ -38,8 +38,9 @@ impl Director {
             let outer = &stage.run.outer;
             let shape = BodyShape::new(&stage.layout, outer.k, outer.index_codec);
             let mut draw = Draw::new(stage.seed, &format!("liar {index}"));
-            let peers = stage.scale.peers as u64;
-            let victim = stage.scale.validators + draw.between(0, peers - 1) as usize;
+            let (peers, validators) = (stage.scale.peers, stage.scale.validators);
+            let ahead = draw.between(1, peers.max(2) as u64 - 1) as usize;
+            let victim = validators + (index - validators + ahead) % peers;
             let hotkey = stage::keypair(stage.seed, victim).hotkey();
             let keypair = stage::keypair(stage.seed, index);
             Some(Arc::new(Liar::new(*lie, keypair, shape, (victim, hotkey), draw)))

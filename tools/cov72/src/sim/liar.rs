@@ -1,5 +1,6 @@
 //! Peers that lie: they follow the network like everybody, and put something else than they made.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use bucket::ObjectKey;
 use object_store::PutPayload;
 use object_store::path::Path;
 use wire::contribution::HEADER_BYTES;
-use wire::{BodyShape, Header, Hotkey, Keypair, SampleDigest, StateRoot, contribution};
+use wire::{BodyShape, Header, Hotkey, Keypair, SampleDigest, StateRoot, Window, contribution};
 
 use super::draw::Draw;
 use super::line::Net;
@@ -66,7 +67,9 @@ pub(super) struct Liar {
     pub(super) keypair: Keypair,
     pub(super) shape: BodyShape,
     pub(super) victim: Victim,
-    state: Mutex<(Draw, Option<PutPayload>)>,
+    draw: Mutex<Draw>,
+    /// What it made lately, by window.
+    made: Mutex<BTreeMap<Window, PutPayload>>,
 }
 
 /// How often, and how long apart, a thief looks for something to take.
@@ -82,7 +85,7 @@ impl Liar {
         victim: Victim,
         draw: Draw,
     ) -> Self {
-        Self { lie, keypair, shape, victim, state: Mutex::new((draw, None)) }
+        Self { lie, keypair, shape, victim, draw: Mutex::new(draw), made: Mutex::default() }
     }
 
     /// What it puts instead of `honest`.
@@ -99,8 +102,9 @@ impl Liar {
             Lie::Garbage => None,
             Lie::Half => Some(bytes[..bytes.len() / 2].to_vec()),
             Lie::Stale => {
-                let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-                state.1.replace(honest).map(|before| joined(&before))
+                let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+                made.insert(window, honest);
+                made.range(..window).next_back().map(|(_, before)| joined(before))
             }
             Lie::Copied | Lie::Resigned => {
                 let theirs = ObjectKey::contribution(run, window, self.victim.1);
@@ -117,7 +121,7 @@ impl Liar {
 
     fn garbage(&self, bytes: usize) -> Vec<u8> {
         let mut garbage = vec![0; bytes];
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).0.fill(&mut garbage);
+        self.draw.lock().unwrap_or_else(PoisonError::into_inner).fill(&mut garbage);
         garbage
     }
 

@@ -11,8 +11,9 @@ use crate::node::Voice;
 /// What a liar may get for what did not arrive in time, and an honest peer too.
 const ARRIVAL: [&str; 4] = ["missing", "late", "unreachable", "duplicate"];
 
-/// Whose seats those are that lie; all others are honest.
-pub(super) type Liars = Mutex<Vec<(Uid, Lie)>>;
+/// Seats that lie, each with how, and with the seat that it takes its objects from; all others are
+/// honest.
+pub(super) type Liars = Mutex<Vec<(Uid, Lie, Option<Uid>)>>;
 
 /// The ear at one node.
 pub(super) struct Watcher {
@@ -117,13 +118,14 @@ impl Watcher {
     fn check_verdicts(&self, record: &WindowRecord) {
         let window = record.window.0 + 1;
         let liars = self.liars.lock().unwrap_or_else(PoisonError::into_inner);
-        let lie = |uid| liars.iter().find(|(of, _)| *of == uid).map(|(_, lie)| *lie);
-        for uid in &record.accepted {
-            if let Some(lie) = lie(*uid) {
-                self.history.violation(
-                    &self.name,
-                    &format!("window {window}: the {lie:?} of uid {uid} counts"),
-                );
+        let lie = |uid| liars.iter().find(|(of, ..)| *of == uid).map(|(_, lie, _)| *lie);
+        for (uid, lie, victim) in liars.iter().filter(|(uid, ..)| record.accepted.contains(uid)) {
+            // Whose victim did not arrive is not known for a thief.
+            let is_known = *lie != Lie::Resigned
+                || victim.is_some_and(|victim| record.accepted.contains(&victim));
+            if is_known {
+                let what = format!("window {window}: the {lie:?} of uid {uid} counts");
+                self.history.violation(&self.name, &what);
             }
         }
         for rejected in &record.rejected {
@@ -148,9 +150,8 @@ impl Voice for Watcher {
     fn say(&self, text: &str) {
         self.history.add(&self.name, text);
         let mut state = self.state();
-        let is_noticed = |tensor: &String| {
-            text.contains("not those of the others") && text.contains(tensor.as_str())
-        };
+        let is_noticed =
+            |tensor: &String| text.contains("taking them anew") && text.contains(tensor.as_str());
         if state.flipped.as_ref().is_some_and(is_noticed) {
             state.flipped = None;
         }

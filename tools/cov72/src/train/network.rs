@@ -42,21 +42,7 @@ impl Network {
             } else if self.in_step {
                 return Ok(span.window);
             } else {
-                let window = span.window.0 + 1;
-                self.node.voice.doing(&format!("listening until window {window} is over"));
-                match self.node.outcome(span).await? {
-                    Outcome::Counted(manifest) => {
-                        self.node.follow(replica, &manifest).await?;
-                        self.span = self.node.pass(&manifest);
-                        self.listened.push(*manifest);
-                        self.in_step = true;
-                    }
-                    Outcome::Null => {
-                        self.span = self.node.pass_null(span);
-                        self.in_step = true;
-                    }
-                    Outcome::Behind(_) => {}
-                }
+                self.listen(replica).await?;
             }
         }
     }
@@ -65,6 +51,7 @@ impl Network {
     pub(super) fn take_records(&mut self) -> Vec<WindowRecord> {
         let mut manifests = self.node.take_followed();
         manifests.append(&mut self.listened);
+        manifests.sort_by_key(|manifest| manifest.window);
         let record = |manifest: Manifest| {
             let (run, root) = (self.node.run_id, manifest.parent_root);
             let mut record =
@@ -74,6 +61,27 @@ impl Network {
             record
         };
         manifests.into_iter().map(record).collect()
+    }
+
+    /// Follows the window of `span` to its end without contributing to it.
+    pub(super) async fn listen(&mut self, replica: &mut Replica) -> Result<(), Failure> {
+        let span = self.span;
+        let window = span.window.0 + 1;
+        self.node.voice.doing(&format!("listening until window {window} is over"));
+        match self.node.outcome(span).await? {
+            Outcome::Counted(manifest) => {
+                self.node.follow(replica, &manifest).await?;
+                self.span = self.node.pass(&manifest);
+                self.listened.push(*manifest);
+                self.in_step = true;
+            }
+            Outcome::Null => {
+                self.span = self.node.pass_null(span);
+                self.in_step = true;
+            }
+            Outcome::Behind(_) => self.in_step = false,
+        }
+        Ok(())
     }
 
     pub(super) async fn put(&mut self, sent: &Sent) -> Result<bool, Failure> {

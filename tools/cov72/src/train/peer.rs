@@ -125,7 +125,11 @@ impl<K: Keeper + Send> Peer<K> {
         self.keeper.window(window);
 
         let assignment = self.learner.assignment(uid, window)?;
-        let Some(steps) = self.train(&assignment, &mut record)? else { return Ok(Stop::Asked) };
+        let steps = match self.train(&assignment, &mut record) {
+            Ok(Some(steps)) => steps,
+            Ok(None) => return Ok(Stop::Asked),
+            Err(failure) => return self.sit_out(failure).await,
+        };
         let more = self.keeper.training_time();
         if !more.is_zero() {
             tokio::time::sleep(more).await;
@@ -148,6 +152,23 @@ impl<K: Keeper + Send> Peer<K> {
             self.keeper.window_done(record, steps)?;
         }
         Ok(Stop::Done)
+    }
+
+    /// Nobody can train from parameters whose bits went wrong in memory. If that is why training
+    /// failed, the others' state is taken at the end of the window.
+    async fn sit_out(&mut self, failure: Failure) -> Result<Stop, Failure> {
+        let changed = self.replica.changed();
+        if changed.is_empty() {
+            return Err(failure);
+        }
+        self.voice.say(&format!(
+            "{failure}; this node's parameters are no longer what they were: {}; taking them anew",
+            self.replica.names(&changed)
+        ));
+        match self.rounds.sit_out(&mut self.replica).await? {
+            true => Ok(Stop::Done),
+            false => Err(failure),
+        }
     }
 
     /// H inner steps from the shared parameters; none if asked to stop.

@@ -80,6 +80,15 @@ impl Rounds {
         }
     }
 
+    /// Lets the open window pass without a contribution, which brings `replica` to the state of the
+    /// others; false for a miner that has no others.
+    pub(super) async fn sit_out(&mut self, replica: &mut Replica) -> Result<bool, Failure> {
+        match self {
+            Self::Alone(_) => Ok(false),
+            Self::Network(network) => network.listen(replica).await.map(|()| true),
+        }
+    }
+
     /// Signs an update of all tensors, trained on `sample_count` samples with that digest.
     pub(super) fn encode(
         &self,
