@@ -1,5 +1,5 @@
 //! Linear layers against a triple loop in f64, at sizes that straddle every tile.
-//! Tolerance 2e-6 of the largest value: k is at most 600 roundings of 6e-8 that partly cancel. It is
+//! Tolerance 2e-6 of the largest value: at most 600 roundings of 6e-8 that partly cancel. It is
 //! the same in bf16, where the oracle has rounded factors, whose products are exact.
 
 mod oracle;

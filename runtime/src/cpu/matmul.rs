@@ -2,7 +2,7 @@
 //!
 //! C is cut in tiles by its shape alone; a tile packs its pieces of A and B into panels in the
 //! thread's own memory, where they may become bf16, and runs a micro-kernel over them. The products
-//! of one value of C are added in pieces of `DEPTH`, in order. Own code because `gemm` and its peers
+//! of one value of C are added in pieces of `DEPTH`, in order. Own code because `gemm` and alike
 //! allocate in every call, and split k by the caches of the machine, which changes the bits between
 //! machines.
 

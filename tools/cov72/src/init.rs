@@ -49,8 +49,8 @@ pub(crate) struct InitArgs {
     /// A validator's stake, in tokens
     #[arg(long, value_name = "TOKENS", default_value_t = 1_000)]
     stake: u64,
-    /// The node's bucket: a folder, or s3://BUCKET/PREFIX?endpoint=URL&region=R with the writing key
-    /// pair in COV72_S3_ACCESS_KEY and COV72_S3_SECRET_KEY [default: the folder `bucket` in --dir]
+    /// The node's bucket: a folder, or s3://BUCKET/PREFIX?endpoint=URL&region=R with the writing
+    /// key pair in COV72_S3_ACCESS_KEY and COV72_S3_SECRET_KEY [default: the folder `bucket` in --dir]
     #[arg(long, value_name = "PLACE")]
     bucket: Option<String>,
     /// File with access_key and secret_key that may read an S3 bucket and nothing else; published
@@ -277,8 +277,8 @@ impl NetworkFolder {
              netuid = {netuid}\n\
              # This node's own bucket; empty for the folder `bucket` beside this file.\n\
              bucket = {bucket}\n\
-             # Files of key pairs for an S3 bucket: one to write with (empty: the environment's), and\n\
-             # one for others to read with. The latter is published: for this bucket, read-only.\n\
+             # Files of key pairs for an S3 bucket: one to write with (empty: the\n\
+             # environment's), and one that is published for others to read with.\n\
              write_key = \"\"\n\
              read_key = {read_key}\n\
              # Storage faults to make on purpose, for tests.\n\

@@ -61,8 +61,8 @@ pub(crate) struct LocalnetArgs {
     /// Start PEER again in window WINDOW; may be given several times
     #[arg(long, value_name = "PEER@WINDOW")]
     restart: Vec<PeerAtWindow>,
-    /// Keep all buckets on an S3 service: s3://BUCKET?endpoint=URL&path_style=true, each node under a
-    /// prefix of its own; the key pair is that of COV72_S3_ACCESS_KEY and COV72_S3_SECRET_KEY
+    /// Keep all buckets on an S3 service: s3://BUCKET?endpoint=URL&path_style=true, each node under
+    /// a prefix of its own; the key pair is that of COV72_S3_ACCESS_KEY and COV72_S3_SECRET_KEY
     #[arg(long, value_name = "URL")]
     s3: Option<String>,
     /// Make storage fail on purpose, as this file plans it

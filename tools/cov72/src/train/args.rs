@@ -54,7 +54,7 @@ pub(crate) struct TrainArgs {
     /// Tensor-parallel ranks
     #[arg(long, value_name = "N")]
     tp: Option<usize>,
-    /// How matrix products read their factors: f32, the same bits on every machine, or bf16, rounded
+    /// How matrix products read their factors: f32, the same bits everywhere, or bf16, rounded
     /// and faster where the processor has AVX512-BF16 [default: f32]
     #[arg(long, value_name = "f32|bf16")]
     compute: Option<Compute>,

@@ -173,7 +173,7 @@ fn greet(
     ));
     if !config.node.compute.is_native() {
         screen.say(
-            "this processor has no AVX512-BF16: bf16 rounds as it should, but is no faster than f32",
+            "this processor has no AVX512-BF16: bf16 rounds as it should, and is as slow as f32",
         );
     }
 }
