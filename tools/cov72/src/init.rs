@@ -50,7 +50,7 @@ pub(crate) struct InitArgs {
     #[arg(long, value_name = "TOKENS", default_value_t = 1_000)]
     stake: u64,
     /// The node's bucket: a folder, or s3://BUCKET/PREFIX?endpoint=URL&region=R with the writing
-    /// key pair in COV72_S3_ACCESS_KEY and COV72_S3_SECRET_KEY [default: the folder `bucket` in --dir]
+    /// key pair in COV72_S3_ACCESS_KEY and COV72_S3_SECRET_KEY [default: `bucket` in --dir]
     #[arg(long, value_name = "PLACE")]
     bucket: Option<String>,
     /// File with access_key and secret_key that may read an S3 bucket and nothing else; published
