@@ -4,7 +4,7 @@
 use bucket::{Bucket, Bytes, Limits, ObjectKey};
 use futures::StreamExt;
 use wire::contribution::HEADER_BYTES;
-use wire::{Content, Manifest, Merged, MergedClaims, SparseTensor, Uid};
+use wire::{Content, Manifest, Merged, MergedClaims, SparseTensor, Uid, merge};
 
 use super::Node;
 use crate::failure::Failure;
@@ -44,6 +44,33 @@ impl Node {
         manifest: &Manifest,
         own: Option<&Bytes>,
     ) -> Option<Gathered> {
+        let payloads = self.fetch_payloads(manifest, own).await?;
+        let decode = |(uid, bytes): (Uid, Bytes)| {
+            Some((uid, self.shape.decode(bytes.get(HEADER_BYTES..)?).ok()?))
+        };
+        payloads.into_iter().map(decode).collect()
+    }
+
+    /// The merged update of `manifest`'s window, made anew from what the owners hold.
+    pub(crate) async fn merge_payloads(&mut self, manifest: &Manifest) -> Option<Bytes> {
+        let payloads = self.fetch_payloads(manifest, None).await?;
+        let bodies = payloads.iter().map(|(uid, bytes)| Some((*uid, bytes.get(HEADER_BYTES..)?)));
+        let bodies: Vec<_> = bodies.collect::<Option<_>>()?;
+        let claims = MergedClaims {
+            run: self.run_id,
+            window: manifest.window,
+            parent_root: manifest.parent_root,
+        };
+        let merged = Bytes::from(merge(&claims, &self.shape, &bodies));
+        (Some(Content::of(&merged)) == manifest.merged).then_some(merged)
+    }
+
+    /// The objects that `manifest` lists, as their owners hold them.
+    async fn fetch_payloads(
+        &mut self,
+        manifest: &Manifest,
+        own: Option<&Bytes>,
+    ) -> Option<Vec<(Uid, Bytes)>> {
         let mut wanted = Vec::new();
         for accepted in &manifest.accepted {
             let hotkey = self.directory.seat(accepted.uid)?.hotkey;
@@ -70,10 +97,7 @@ impl Node {
         let fetched: Vec<_> = futures::stream::iter(fetches).buffered(IN_FLIGHT).collect().await;
         let payloads = fetched.into_iter().collect::<Option<Vec<_>>>()?;
         self.down_bytes += payloads.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>();
-        let decode = |(uid, bytes): (Uid, Bytes)| {
-            Some((uid, self.shape.decode(bytes.get(HEADER_BYTES..)?).ok()?))
-        };
-        payloads.into_iter().map(decode).collect()
+        Some(payloads)
     }
 
     /// All payloads in one object, from any validator that has it.
