@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use bucket::{Bytes, Limits, ObjectKey};
+use bucket::{Bytes, KeyPrefix, Limits, ObjectKey};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use wire::protocol::CHECKPOINT_BYTES_MAX;
@@ -57,6 +57,19 @@ pub(crate) async fn publish_checkpoint(
     let key = ObjectKey::CheckpointIndex { run: node.run_id, window };
     let put = node.put_until(&key, signed.to_bytes().into(), deadline).await?;
     Ok(put.then_some((window, hash)))
+}
+
+/// The newest whole checkpoint in the node's own bucket, which an earlier life published.
+pub(crate) async fn newest_checkpoint(node: &Node) -> Option<(Window, Digest)> {
+    let objects = node.bucket.list(&KeyPrefix::Run { run: node.run_id }).await.ok()?;
+    let is_index = |key: &ObjectKey| matches!(key, ObjectKey::CheckpointIndex { .. });
+    let indices = objects.into_iter().map(|object| object.key).filter(is_index);
+    let key = indices.max_by_key(|key| key.window())?;
+    let bytes_max = CHECKPOINT_BYTES_MAX as u64;
+    let limits = Limits { bytes_max, timeout: node.pace.read_time(bytes_max) };
+    let text = node.bucket.get(&key, limits).await.ok()?;
+    let index = SignedCheckpointIndex::parse(&text).ok()?.into_document();
+    Some((index.window, index.hash()))
 }
 
 impl Node {

@@ -5,7 +5,7 @@ use bucket::{Bucket, Bytes, Fetch, ObjectKey, Sources, fetch_all};
 use futures::StreamExt;
 use tokio::time::Instant;
 use wire::contribution::HEADER_BYTES;
-use wire::{Content, Manifest, Merged, MergedClaims, SparseTensor, Uid};
+use wire::{Content, Manifest, Merged, MergedClaims, SparseTensor, Uid, merge};
 
 use super::Node;
 use crate::failure::Failure;
@@ -49,11 +49,43 @@ impl Node {
             let listed = manifest.accepted.iter().find(|accepted| accepted.uid == self.uid);
             listed.is_some_and(|listed| listed.object == Content::of(own))
         });
+        let shape = self.shape.clone();
+        // Decoded as they come, so that bytes and values of one payload are all that is held twice.
+        let decode = |object: &Bytes| shape.decode(object.get(HEADER_BYTES..)?).ok();
+        let besides = own.map(|_| self.uid);
+        let mut gathered = self.fetch_listed(manifest, besides, decode).await?;
+        if let Some(own) = own {
+            gathered.push((self.uid, decode(own)?));
+            gathered.sort_by_key(|(uid, _)| *uid);
+        }
+        Some(gathered)
+    }
+
+    /// The merged update of `manifest`'s window, made anew from what the owners hold.
+    pub(crate) async fn merge_payloads(&mut self, manifest: &Manifest) -> Option<Bytes> {
+        let body =
+            |object: &Bytes| (object.len() > HEADER_BYTES).then(|| object.slice(HEADER_BYTES..));
+        let bodies = self.fetch_listed(manifest, None, body).await?;
+        let bodies: Vec<_> = bodies.iter().map(|(uid, body)| (*uid, &body[..])).collect();
+        let claims = MergedClaims {
+            run: self.run_id,
+            window: manifest.window,
+            parent_root: manifest.parent_root,
+        };
+        let merged = Bytes::from(merge(&claims, &self.shape, &bodies));
+        (Some(Content::of(&merged)) == manifest.merged).then_some(merged)
+    }
+
+    /// What `take` makes of the objects that `manifest` lists, as their owners hold them, by
+    /// ascending uid; none if one of them cannot be had.
+    async fn fetch_listed<T>(
+        &mut self,
+        manifest: &Manifest,
+        besides: Option<Uid>,
+        take: impl Fn(&Bytes) -> Option<T>,
+    ) -> Option<Vec<(Uid, T)>> {
         let (mut uids, mut requests) = (Vec::new(), Vec::new());
-        for accepted in &manifest.accepted {
-            if own.is_some() && accepted.uid == self.uid {
-                continue;
-            }
+        for accepted in manifest.accepted.iter().filter(|a| Some(a.uid) != besides) {
             let hotkey = self.directory.seat(accepted.uid)?.hotkey;
             let key = ObjectKey::contribution(self.run_id, manifest.window, hotkey);
             let sources = Sources::new([self.directory.bucket(hotkey)?]);
@@ -64,21 +96,13 @@ impl Node {
         let bytes: u64 = requests.iter().map(|request| request.bytes).sum();
         let deadline = Instant::now() + self.pace.read_time(bytes);
         let mut fetched = std::pin::pin!(fetch_all(requests, BUDGET_BYTES, deadline));
-        let mut gathered = Gathered::new();
-        // Decoded as they come, so that bytes and values of one payload are all that is held twice.
+        let mut taken = Vec::new();
         while let Some((request, object)) = fetched.next().await {
-            gathered.push((uids[request], self.decode(&object.ok()?)?));
-        }
-        if let Some(own) = own {
-            gathered.push((self.uid, self.decode(own)?));
+            taken.push((uids[request], take(&object.ok()?)?));
         }
         self.down_bytes += bytes;
-        gathered.sort_by_key(|(uid, _)| *uid);
-        Some(gathered)
-    }
-
-    fn decode(&self, object: &[u8]) -> Option<Vec<SparseTensor>> {
-        self.shape.decode(object.get(HEADER_BYTES..)?).ok()
+        taken.sort_by_key(|(uid, _)| *uid);
+        Some(taken)
     }
 
     /// All payloads in one object, from any validator that has it.

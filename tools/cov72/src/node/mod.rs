@@ -26,7 +26,7 @@ use wire::{
 };
 
 use crate::failure::Failure;
-pub(crate) use checkpoints::publish_checkpoint;
+pub(crate) use checkpoints::{newest_checkpoint, publish_checkpoint};
 pub(crate) use directory::{Directory, Opener};
 pub(crate) use replica::{Replica, read, write};
 pub(crate) use rounds::Outcome;

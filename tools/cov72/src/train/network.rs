@@ -1,5 +1,7 @@
 //! A miner in a network: contributes to whole windows, and follows the manifest that counts.
 
+use std::collections::BTreeSet;
+
 use bucket::{KeyPrefix, ObjectKey};
 use tokio::time::Instant;
 use wire::{Manifest, Role, Span, Window, WindowRecord};
@@ -9,7 +11,7 @@ use crate::failure::Failure;
 use crate::node::{Node, Outcome, Replica};
 
 /// Windows whose own contributions stay in the bucket, for validators that are behind.
-const CONTRIBUTIONS_KEPT: u64 = 4;
+const CONTRIBUTIONS_KEPT: usize = 4;
 
 /// A miner's seat in a network.
 pub(crate) struct Network {
@@ -20,13 +22,18 @@ pub(crate) struct Network {
     in_step: bool,
     /// Manifests of windows that it did not contribute to.
     listened: Vec<Manifest>,
+    /// Windows of which the bucket holds a contribution.
+    kept: BTreeSet<Window>,
+    /// The newest windows that ended with a manifest, at most [`CONTRIBUTIONS_KEPT`].
+    counted: BTreeSet<Window>,
 }
 
 impl Network {
     /// A miner that knows nothing yet.
     pub(crate) fn new(node: Node) -> Self {
         let span = node.run.windows.first();
-        Self { node, span, in_step: false, listened: Vec::new() }
+        let (kept, counted) = (BTreeSet::new(), BTreeSet::new());
+        Self { node, span, in_step: false, listened: Vec::new(), kept, counted }
     }
 
     /// Catches up and waits for a window from its beginning on.
@@ -166,15 +173,29 @@ impl Network {
         manifest.accepts(self.node.uid)
     }
 
-    /// Removes contributions that nobody will ask for again.
+    /// Removes contributions that nobody will ask for again. Windows without a manifest do not
+    /// count: in them no validator may have been there to keep the update.
     pub(super) async fn tidy(&mut self, window: Window) -> Result<(), Failure> {
-        let Some(old) = window.0.checked_sub(CONTRIBUTIONS_KEPT) else { return Ok(()) };
-        let prefix = KeyPrefix::Contributions { run: self.node.run_id, window: Window(old) };
-        // Whatever stays because the bucket does not answer stays in nobody's way.
-        if let Ok(objects) = self.node.bucket.list(&prefix).await {
-            for object in objects {
-                let _ = self.node.bucket.delete(&object.key).await;
-            }
+        let run = self.node.run_id;
+        if self.kept.is_empty() {
+            // What an earlier life left.
+            let all = self.node.bucket.list(&KeyPrefix::Run { run }).await.unwrap_or_default();
+            self.kept = all.iter().filter_map(|object| object.key.window()).collect();
+        }
+        self.kept.insert(window);
+        if self.node.last().is_some_and(|last| last.window == window) {
+            self.counted.insert(window);
+        }
+        if self.counted.len() > CONTRIBUTIONS_KEPT {
+            self.counted.pop_first();
+        }
+        let oldest = self.counted.first().filter(|_| self.counted.len() == CONTRIBUTIONS_KEPT);
+        let Some(oldest) = oldest else { return Ok(()) };
+        let needed = self.kept.split_off(oldest);
+        for old in std::mem::replace(&mut self.kept, needed) {
+            let key = ObjectKey::contribution(run, old, self.node.keypair.hotkey());
+            // Whatever stays because the bucket does not answer stays in nobody's way.
+            let _ = self.node.bucket.delete(&key).await;
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use wire::{
 use super::judge::{Judged, judge};
 use super::patience::Patience;
 use crate::failure::Failure;
-use crate::node::{Node, Outcome, Replica, publish_checkpoint};
+use crate::node::{Node, Outcome, Replica, newest_checkpoint, publish_checkpoint};
 
 /// Takes the records of a validator's windows.
 pub(crate) type OnRecord = Box<dyn FnMut(WindowRecord) -> Result<(), Failure>>;
@@ -60,7 +60,7 @@ impl Validator {
     /// # Errors
     /// As [`Node::pause`]; chain or disk fail.
     pub(crate) async fn run(&mut self, windows: u64) -> Result<(), Failure> {
-        self.recall().await;
+        self.recall().await?;
         loop {
             self.span = self.node.catch_up(&mut self.replica, self.span).await?;
             if self.span.window.0 >= windows {
@@ -81,11 +81,17 @@ impl Validator {
     }
 
     /// What an earlier life of this validator left in the bucket.
-    async fn recall(&mut self) {
-        let Some((window, hash)) = self.node.announced() else { return };
+    async fn recall(&mut self) -> Result<(), Failure> {
+        let Some((window, hash)) = self.node.announced() else { return Ok(()) };
         let validator = self.node.keypair.hotkey();
         let last = self.node.manifest(&ManifestRef { window, validator, hash }).await;
-        self.checkpoint = last.and_then(|manifest| manifest.checkpoint);
+        self.checkpoint = newest_checkpoint(&self.node).await;
+        let Some(manifest) = last else { return Ok(()) };
+        // It may have been killed before the update was there for others.
+        let root = manifest.parent_root;
+        let (run_id, uid) = (self.node.run_id, self.node.uid);
+        let mut record = WindowRecord::new(run_id, window, uid, Role::Validator, root);
+        self.mirror(&manifest, None, &mut record).await
     }
 
     async fn window(&mut self) -> Result<(), Failure> {
@@ -229,7 +235,10 @@ impl Validator {
             let key = ObjectKey::Merged { run, window };
             let merged = match merged {
                 Some(merged) => Some(merged),
-                None => self.node.merged_object(manifest, wanted).await,
+                None => match self.node.merged_object(manifest, wanted).await {
+                    Some(merged) => Some(merged),
+                    None => self.node.merge_payloads(manifest).await,
+                },
             };
             if let Some(merged) = merged {
                 record.up_bytes += merged.len() as u64;
@@ -254,16 +263,18 @@ impl Validator {
         self.node.voice.doing("publishing a checkpoint");
         let deadline = self.span.deadline;
         let put = publish_checkpoint(&mut self.node, &self.replica, window, deadline).await?;
-        if put.is_some() {
-            self.checkpoint = put;
-            self.tidy(window).await;
+        if put.is_some()
+            && let Some((before, _)) = std::mem::replace(&mut self.checkpoint, put)
+        {
+            self.tidy(before).await;
         }
         Ok(())
     }
 
-    /// Removes what was only needed to get to the checkpoint before the one before `window`.
-    async fn tidy(&self, window: Window) {
-        let Some(oldest) = window.0.checked_sub(2 * self.checkpoint_every) else { return };
+    /// Removes what was needed to get to windows well before `named`, that of the checkpoint that
+    /// manifests named until now: whoever catches up without it is on its way already.
+    async fn tidy(&self, named: Window) {
+        let Some(oldest) = named.0.checked_sub(self.checkpoint_every) else { return };
         let all = KeyPrefix::Run { run: self.node.run_id };
         // Whatever stays because the bucket does not answer stays in nobody's way.
         for object in self.node.bucket.list(&all).await.unwrap_or_default() {
