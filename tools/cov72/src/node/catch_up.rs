@@ -16,7 +16,7 @@ enum Base {
     /// The run's first parameters.
     Genesis,
     /// A checkpoint that the newest manifest's validator holds ready.
-    Checkpoint(Manifest),
+    Checkpoint(Box<Manifest>),
 }
 
 impl Node {
@@ -152,7 +152,7 @@ impl Node {
             }
             if let Some((window, by)) = offered.clone().filter(|(w, _)| manifest.window < *w) {
                 if self.checkpoint_root(&by, window).await == Some(manifest.root) {
-                    return Ok(Some((Base::Checkpoint(by), history)));
+                    return Ok(Some((Base::Checkpoint(Box::new(by)), history)));
                 }
                 offered = None;
             }
