@@ -41,7 +41,7 @@ Examples:
   cov72 sim --seed 7                                      six nodes, and what seed 7 holds for them
   cov72 sim --peers 40 --validators 3 --windows 200       a larger network, for longer
   cov72 sim --seeds 0..300                                many seeds; ends with 1 if one fails
-  cov72 sim --seed 7 --only kill --history history.txt    one kind of trouble, in full";
+  cov72 sim --seed 7 --only kill --history history.txt    one kind of trouble, told in full";
 
 /// Play a whole network in virtual time, with faults drawn from a seed
 #[derive(Args, Debug)]
