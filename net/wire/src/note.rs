@@ -1,18 +1,19 @@
 //! The note that each node keeps on the chain: where its bucket is and, of a validator, which
-//! manifest it published last.
+//! manifests it published last.
 //!
-//! version (1 byte, 1) | window (u64; all ones for no manifest) | manifest hash (32) | place
-//! (UTF-8). Short enough for a commitment.
+//! version (1 byte, 1) | window of the newest manifest (u64; all ones for none) | its hash (32) |
+//! window, hash and block of the one before it (8 + 32 + 8, likewise) | place (UTF-8). A chain
+//! keeps one note and its block only; whoever comes late still learns of the one before.
 
-use crate::{Digest, ForeignText, Window};
+use crate::{BlockNumber, Digest, ForeignText, Window};
 
 /// Version of the note. Changing this breaks every node's finding of the others.
 const VERSION: u8 = 1;
-const FIXED_BYTES: usize = 1 + 8 + 32;
+const FIXED_BYTES: usize = 1 + 8 + 32 + 8 + 32 + 8;
 const NO_WINDOW: u64 = u64::MAX;
 
 /// Longest place, in bytes. Changing this breaks notes that no longer fit a commitment.
-pub const PLACE_BYTES_MAX: usize = 340;
+pub const PLACE_BYTES_MAX: usize = 295;
 
 /// What a node says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct Note {
     pub place: String,
     /// The newest manifest it published, by window and hash.
     pub manifest: Option<(Window, Digest)>,
+    /// The one before it, and the block in which that was announced, as the node says itself.
+    pub previous: Option<(Window, Digest, BlockNumber)>,
 }
 
 /// Why some bytes are no note.
@@ -52,9 +55,20 @@ impl Note {
     /// # Errors
     /// The place is too long, or not printable.
     pub fn to_bytes(&self) -> Result<Vec<u8>, NoteFault> {
-        let (window, hash) = self.manifest.unwrap_or((Window(NO_WINDOW), Digest([0; 32])));
-        let window = window.0.to_le_bytes();
-        let bytes = [&[VERSION][..], &window, &hash.0, self.place.as_bytes()].concat();
+        let none = (Window(NO_WINDOW), Digest([0; 32]));
+        let (window, hash) = self.manifest.unwrap_or(none);
+        let previous = self.previous.unwrap_or((none.0, none.1, BlockNumber(0)));
+        let words = [window.0, previous.0.0, previous.2.0].map(u64::to_le_bytes);
+        let fields: [&[u8]; 7] = [
+            &[VERSION],
+            &words[0],
+            &hash.0,
+            &words[1],
+            &previous.1.0,
+            &words[2],
+            self.place.as_bytes(),
+        ];
+        let bytes = fields.concat();
         Self::parse(&bytes)?;
         Ok(bytes)
     }
@@ -73,16 +87,19 @@ impl Note {
             return Err(NoteFault::Length { bytes: bytes.len() });
         }
         let (fixed, place) = bytes.split_at(FIXED_BYTES);
-        let word: [u8; 8] = fixed[1..9].try_into().expect("eight bytes");
-        let hash: [u8; 32] = fixed[9..].try_into().expect("thirty-two bytes");
-        let window = Window(u64::from_le_bytes(word));
+        let word =
+            |at: usize| u64::from_le_bytes(fixed[at..at + 8].try_into().expect("eight bytes"));
+        let manifest = |at: usize| {
+            let hash = fixed[at + 8..at + 40].try_into().expect("thirty-two bytes");
+            (word(at) != NO_WINDOW).then_some((Window(word(at)), Digest(hash)))
+        };
         let text = std::str::from_utf8(place).ok();
         let text = text.filter(|text| !text.chars().any(char::is_control));
         let Some(text) = text else {
             return Err(NoteFault::Place { place: ForeignText::from_bytes(place) });
         };
-        let manifest = (window.0 != NO_WINDOW).then_some((window, Digest(hash)));
-        Ok(Self { place: text.to_string(), manifest })
+        let previous = manifest(41).map(|(window, hash)| (window, hash, BlockNumber(word(81))));
+        Ok(Self { place: text.to_string(), manifest: manifest(1), previous })
     }
 }
 
@@ -95,7 +112,8 @@ mod tests {
     #[test]
     fn a_note_with_the_longest_place_fits_a_commitment_and_reads_back() {
         for manifest in [None, Some((Window(7), Digest([9; 32])))] {
-            let note = Note { place: "x".repeat(PLACE_BYTES_MAX), manifest };
+            let previous = manifest.map(|(_, hash)| (Window(5), hash, BlockNumber(77)));
+            let note = Note { place: "x".repeat(PLACE_BYTES_MAX), manifest, previous };
             let bytes = note.to_bytes().unwrap();
             assert!(bytes.len() <= 384);
             assert_eq!(Note::parse(&bytes), Ok(note));
@@ -104,7 +122,7 @@ mod tests {
 
     #[test]
     fn what_is_no_note_is_refused_by_reason() {
-        let note = |place: &str| Note { place: place.into(), manifest: None };
+        let note = |place: &str| Note { place: place.into(), manifest: None, previous: None };
         assert_eq!(Note::parse(&[]), Err(NoteFault::Version { found: None }));
         assert_eq!(Note::parse(&[2; 50]), Err(NoteFault::Version { found: Some(2) }));
         assert_eq!(Note::parse(&[1; 9]), Err(NoteFault::Length { bytes: 9 }));

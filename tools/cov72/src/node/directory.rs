@@ -30,6 +30,16 @@ impl Seat {
         let (window, hash) = note.as_ref().ok()?.manifest?;
         Some((window, Announced { block: *block, hash }))
     }
+
+    /// What it announced for `window`, if that is one of its last two announcements.
+    fn announced(&self, window: Window) -> Option<Announced> {
+        let newest = self.manifest();
+        let note = self.note.as_ref().and_then(|(_, note)| note.as_ref().ok());
+        let before = note.and_then(|note| note.previous);
+        let before = before.map(|(window, hash, block)| (window, Announced { block, hash }));
+        let both = [newest, before].into_iter().flatten();
+        both.into_iter().find(|(of, _)| *of == window).map(|(_, announced)| announced)
+    }
 }
 
 /// All seats, by uid.
@@ -77,13 +87,10 @@ impl Directory {
 
     /// Validators with what each announced for `window`, the one with the most stake first.
     pub(crate) fn voters(&self, window: Window) -> Vec<Voter> {
-        let voter = |seat: &&Seat| {
-            let announced = seat.manifest().filter(|(of, _)| *of == window);
-            Voter {
-                validator: seat.hotkey,
-                stake_rao: seat.stake_rao,
-                announced: announced.map(|(_, announced)| announced),
-            }
+        let voter = |seat: &&Seat| Voter {
+            validator: seat.hotkey,
+            stake_rao: seat.stake_rao,
+            announced: seat.announced(window),
         };
         self.validators().iter().map(voter).collect()
     }

@@ -87,6 +87,8 @@ pub(crate) struct Node {
     head: BlockNumber,
     /// The newest manifest that this node announced.
     announced: Option<(Window, Digest)>,
+    /// The one before it, and in which block.
+    announced_before: Option<(Window, Digest, BlockNumber)>,
     /// Manifests read lately, by author and window.
     manifests: BTreeMap<(Window, Hotkey), SignedManifest>,
     /// Manifests that nobody could deliver, or whose state does not follow: as if not announced.
@@ -125,6 +127,7 @@ impl Node {
             last: None,
             head: BlockNumber(0),
             announced: None,
+            announced_before: None,
             manifests: BTreeMap::new(),
             void: BTreeMap::new(),
             missed: BTreeMap::new(),
@@ -135,6 +138,7 @@ impl Node {
         let kept = node.chain.commitment(node.netuid, hotkey)?;
         let kept = kept.and_then(|note| Note::parse(&note.bytes).ok());
         node.announced = kept.as_ref().and_then(|note| note.manifest);
+        node.announced_before = kept.as_ref().and_then(|note| note.previous);
         // A note that says the same keeps its block, by which announcements are judged.
         if kept.is_none_or(|note| note.place != node.place) {
             node.keep_note()?;
@@ -145,6 +149,10 @@ impl Node {
 
     /// Announces a manifest that lies in the bucket already.
     pub(crate) fn announce(&mut self, window: Window, hash: Digest) -> Result<(), Failure> {
+        if let Some((window, hash)) = self.announced {
+            let note = self.chain.commitment(self.netuid, self.keypair.hotkey())?;
+            self.announced_before = note.map(|note| (window, hash, note.block));
+        }
         self.announced = Some((window, hash));
         self.keep_note()
     }
@@ -155,7 +163,9 @@ impl Node {
     }
 
     fn keep_note(&self) -> Result<(), Failure> {
-        let note = Note { place: self.place.clone(), manifest: self.announced };
+        let (place, manifest, previous) =
+            (self.place.clone(), self.announced, self.announced_before);
+        let note = Note { place, manifest, previous };
         let bytes = note.to_bytes().map_err(|fault| {
             Failure::usage(format!("network.bucket is no place to tell others: {fault}"))
         })?;
