@@ -52,3 +52,18 @@ fn the_kept_seeds_are_those_that_reach_each_stage() {
         assert_eq!(std::fs::read(&path).unwrap(), bytes, "{}", path.display());
     }
 }
+
+#[test]
+fn seeds_of_documents_read_as_such() {
+    let manifest = |text: &[u8]| serde_json::from_slice::<wire::Manifest>(text).unwrap();
+    for text in [
+        &include_bytes!("../fuzz/corpus/manifest/full")[..],
+        include_bytes!("../fuzz/corpus/manifest/null-round"),
+    ] {
+        let manifest = manifest(text);
+        assert_eq!(wire::Document::broken_rule(&manifest), None);
+    }
+    let index = include_bytes!("../fuzz/corpus/checkpoint_index/two-parts");
+    let index: wire::CheckpointIndex = serde_json::from_slice(index).unwrap();
+    assert_eq!(wire::Document::broken_rule(&index), None);
+}

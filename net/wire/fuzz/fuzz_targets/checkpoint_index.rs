@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wire::{CheckpointIndex, Document, Keypair, SignedCheckpointIndex};
+use wire::{CheckpointIndex, Keypair, SignedCheckpointIndex};
 
 fuzz_target!(|text: &[u8]| {
     if let Err(error) = SignedCheckpointIndex::parse(text) {

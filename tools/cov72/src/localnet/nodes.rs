@@ -11,6 +11,7 @@ use wire::{Role, Uid, WindowRecord};
 
 use crate::failure::Failure;
 use crate::init::command_of;
+use crate::train::DOING;
 
 /// How long a node has to end by itself once it is asked to.
 const GRACE: Duration = Duration::from_secs(10);
@@ -30,6 +31,8 @@ pub(super) struct NodeProcess {
     log_read: u64,
     /// The newest line of its log.
     pub(super) said: String,
+    /// What it is doing.
+    pub(super) doing: String,
     pub(super) started: bool,
 }
 
@@ -57,6 +60,7 @@ impl Nodes {
                 records_read: 0,
                 log_read: 0,
                 said: String::new(),
+                doing: String::new(),
                 started: false,
             }
         };
@@ -177,6 +181,7 @@ impl NodeProcess {
         if let Some(line) = whole_lines(&log, &mut self.log_read)?.pop() {
             self.said = line;
         }
+        self.doing = std::fs::read_to_string(self.dir.join(DOING)).unwrap_or_default();
         Ok(())
     }
 }

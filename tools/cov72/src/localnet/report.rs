@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use serde::Serialize;
-use wire::{Rejection, Role, StateRoot, Uid};
+use wire::{Role, StateRoot, Uid};
 
 use super::nodes::{NodeProcess, Nodes};
 use crate::failure::Failure;
@@ -51,9 +51,13 @@ struct Row {
 
 #[derive(Debug, Serialize)]
 struct RejectedRow {
+    /// Counted from 1.
     window: u64,
     uid: Uid,
-    reason: Rejection,
+    /// The rejection's code.
+    reason: &'static str,
+    /// Its sentence.
+    detail: String,
 }
 
 impl Report {
@@ -129,7 +133,8 @@ impl Row {
             own.map(|r| RejectedRow {
                 window: record.window.0 + 1,
                 uid: r.uid,
-                reason: r.reason.clone(),
+                reason: r.reason.code(),
+                detail: r.reason.to_string(),
             })
         });
         let total_s: f64 = records().map(|record| record.phases.total_s()).sum();

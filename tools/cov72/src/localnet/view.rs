@@ -76,20 +76,21 @@ impl View {
     }
 }
 
-/// Window, loss, verdicts, and what the node said last.
+/// Window, loss, verdicts, and what the node is doing or said last.
 fn line(node: &NodeProcess) -> String {
     let state = match (node.is_running(), node.started) {
         (true, _) => "",
         (false, true) => "ended  ",
         (false, false) => "not yet  ",
     };
+    let doing = if node.is_running() { &node.doing } else { &node.said };
     let Some((window, record)) = node.records.iter().next_back() else {
-        return format!("{state}{}", node.said);
+        return format!("{state}{doing}");
     };
     let loss = record.loss_last.map_or(String::new(), |loss| format!("  loss {loss:.3}"));
     let (accepted, rejected) = (record.accepted.len(), record.rejected.len());
     let why = record.rejected.first();
     let why = why.map_or(String::new(), |r| format!(" (uid {}: {})", r.uid, r.reason.code()));
     let window = window + 1;
-    format!("{state}window {window}{loss}  accepted {accepted}, rejected {rejected}{why}")
+    format!("{state}window {window}{loss}  accepted {accepted}, rejected {rejected}{why}  {doing}")
 }

@@ -85,6 +85,8 @@ pub(crate) struct Node {
     last: Option<ManifestRef>,
     /// Newest block seen; a chain that goes back is waited for.
     head: BlockNumber,
+    /// Whether the chain is behind that block now.
+    is_behind_itself: bool,
     /// The newest manifest that this node announced.
     announced: Option<(Window, Digest)>,
     /// The one before it, and in which block.
@@ -126,6 +128,7 @@ impl Node {
             stop: parts.stop,
             last: None,
             head: BlockNumber(0),
+            is_behind_itself: false,
             announced: None,
             announced_before: None,
             manifests: BTreeMap::new(),
@@ -140,7 +143,13 @@ impl Node {
         node.announced = kept.as_ref().and_then(|note| note.manifest);
         node.announced_before = kept.as_ref().and_then(|note| note.previous);
         // A note that says the same keeps its block, by which announcements are judged.
-        if kept.is_none_or(|note| note.place != node.place) {
+        if kept.as_ref().is_none_or(|note| note.place != node.place) {
+            if kept.is_some() {
+                node.voice.say(
+                    "this hotkey's bucket was another one until now; if another node runs with \
+                     the same key, stop one of the two",
+                );
+            }
             node.keep_note()?;
         }
         node.refresh()?;
@@ -177,10 +186,13 @@ impl Node {
         let head = self.chain.head()?.number;
         if head < self.head {
             let (seen, now) = (self.head, head);
-            self.voice.say(&format!("the chain went back from block {seen} to {now}; waiting"));
+            if !self.is_behind_itself {
+                self.voice.say(&format!("the chain went back from block {seen} to {now}; waiting"));
+            }
+            self.is_behind_itself = true;
             return Ok(self.head);
         }
-        self.head = head;
+        (self.head, self.is_behind_itself) = (head, false);
         let (metagraph, notes) =
             (self.chain.metagraph(self.netuid)?, self.chain.commitments(self.netuid)?);
         self.directory.update(&metagraph, notes);

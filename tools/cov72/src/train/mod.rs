@@ -38,7 +38,7 @@ pub(crate) use keeper::Keeper;
 pub(crate) use learner::{Hands, Learner, assignment};
 pub(crate) use network::Network;
 pub(crate) use peer::Peer;
-pub(crate) use progress::{Screen, human_bytes};
+pub(crate) use progress::{DOING, Screen, human_bytes};
 pub(crate) use rounds::Rounds;
 
 /// Samples of the built-in corpus.
@@ -64,7 +64,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<(), Failure> {
         config.windows,
         config.inner.steps,
         config.inner.batch_samples * wire::protocol::SAMPLE_TOKENS as u64,
-        folder.path("evidence"),
+        folder.dir().to_path_buf(),
     ));
     greet(&screen, &config, &plan, &dataset, &folder);
     let done = tokio::runtime::Builder::new_multi_thread()

@@ -15,6 +15,9 @@ use crate::node::Voice;
 /// A plain line at least this often while a window trains.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
+/// File of the run folder that says what the node is doing.
+pub(crate) const DOING: &str = "doing";
+
 /// What the person at the terminal sees of a run.
 pub(crate) struct Screen {
     bar: Option<ProgressBar>,
@@ -22,8 +25,8 @@ pub(crate) struct Screen {
     steps: u64,
     tokens_per_step: u64,
     place: Mutex<Place>,
-    /// Where evidence against others is kept.
-    evidence: PathBuf,
+    /// Where evidence against others is kept and, without a terminal, what the node is doing.
+    dir: PathBuf,
 }
 
 /// Where the run is.
@@ -35,7 +38,7 @@ struct Place {
 
 impl Screen {
     /// A screen for a run of `windows` windows with `steps` inner steps each.
-    pub(crate) fn new(windows: u64, steps: u64, tokens_per_step: u64, evidence: PathBuf) -> Self {
+    pub(crate) fn new(windows: u64, steps: u64, tokens_per_step: u64, dir: PathBuf) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr());
             let style = "{prefix} {bar:24} {pos:>3}/{len} {msg}";
@@ -44,7 +47,7 @@ impl Screen {
         });
         let now = Instant::now();
         let place = Mutex::new(Place { window: 0, since: now, spoke: now });
-        Self { bar, windows, steps, tokens_per_step, place, evidence }
+        Self { bar, windows, steps, tokens_per_step, place, dir }
     }
 
     fn place(&self) -> MutexGuard<'_, Place> {
@@ -135,22 +138,25 @@ impl Voice for Screen {
     }
 
     fn doing(&self, text: &str) {
-        if let Some(bar) = &self.bar {
-            bar.set_message(text.to_string());
+        match &self.bar {
+            Some(bar) => bar.set_message(text.to_string()),
+            // For whoever watches the folder; nothing depends on it.
+            None => drop(std::fs::write(self.dir.join(DOING), text)),
         }
     }
 
     fn evidence(&self, first: &[u8], second: &[u8]) {
         let keep = || -> std::io::Result<()> {
-            std::fs::create_dir_all(&self.evidence)?;
+            let dir = self.dir.join("evidence");
+            std::fs::create_dir_all(&dir)?;
             for object in [first, second] {
                 let name = format!("{}.json", blake3::hash(object));
-                std::fs::write(self.evidence.join(name), object)?;
+                std::fs::write(dir.join(name), object)?;
             }
             Ok(())
         };
         if let Err(error) = keep() {
-            let dir = self.evidence.display();
+            let dir = self.dir.display();
             self.say(&format!("the evidence could not be kept in {dir}: {error}"));
         }
     }

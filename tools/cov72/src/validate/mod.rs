@@ -51,7 +51,7 @@ pub(crate) fn run(args: &ValidateArgs) -> Result<(), Failure> {
     let folder = RunFolder::claim(&config.dir())?;
     let dataset = dataset(&config, folder.dir())?;
     agree_with_network(&run, &config, &dataset)?;
-    let screen = Arc::new(Screen::new(config.windows, 0, 0, folder.path("evidence")));
+    let screen = Arc::new(Screen::new(config.windows, 0, 0, folder.dir().to_path_buf()));
     let layout = model::layout_of(&run.model)?;
     let device = Device::cpu(config.threads()).map_err(model::ModelError::from)?;
     let replica = Replica::genesis(&device, &layout, &run)?;
