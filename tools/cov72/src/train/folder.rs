@@ -1,7 +1,7 @@
 //! The run folder: what lies where, who holds it, and who this node is.
 //!
 //! config.toml, run.json (the signed run description), hotkey (secret seed), data/, bucket/,
-//! chain.sqlite, checkpoints/, windows.jsonl, steps.jsonl, loss.svg, lock.
+//! chain.sqlite, checkpoints/, evidence/, windows.jsonl, steps.jsonl, loss.svg, doing, lock.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
