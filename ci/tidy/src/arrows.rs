@@ -5,7 +5,7 @@ use crate::Finding;
 use crate::manifest::Manifest;
 
 /// Each crate with the crates of ours that it may be built on.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("kernels", &[]),
     ("runtime", &["kernels"]),
     ("wire", &[]),
@@ -22,6 +22,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
             "bench",
         ],
     ),
+    ("ptx", &[]),
     ("tidy", &[]),
 ];
 /// Crates below the roles that may be asynchronous or speak to a network.
