@@ -5,7 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::PtxError;
+use crate::module::Function;
 use crate::target::Target;
+
+/// Threads of a block whose kernel promises no fewer.
+const THREADS_MAX: u64 = 1024;
+/// Registers of a multiprocessor, and the most that one block may have.
+const REGISTERS: u64 = 65_536;
 
 /// An assembler that runs here.
 pub struct Assembler {
@@ -66,6 +72,23 @@ impl Assembler {
     }
 }
 
+/// What a block of as many threads as `entry` allows would ask of a multiprocessor in vain.
+pub(crate) fn overdrawn(entry: &Function, usage: &Usage) -> Option<String> {
+    let bound = entry.directives.iter().find_map(|text| text.strip_prefix(".maxntid "));
+    let threads = bound.and_then(|sizes| sizes.split(',').next()?.trim().parse().ok());
+    let threads: u64 = threads.unwrap_or(THREADS_MAX);
+    // A warp takes registers by 256.
+    let registers = usage.registers.next_multiple_of(8);
+    (registers * threads > REGISTERS).then(|| {
+        let Usage { registers, .. } = usage;
+        let name = &entry.name;
+        format!(
+            "{name}: with {registers} registers no block of {threads} threads can be launched; \
+             give the kernel bounds(threads, 1)"
+        )
+    })
+}
+
 /// Reads what `ptxas -v` writes to stderr.
 pub(crate) fn read_report(report: &str) -> (BTreeMap<String, Usage>, Vec<String>) {
     let mut usage: BTreeMap<String, Usage> = BTreeMap::new();
@@ -117,6 +140,25 @@ ptxas info    : Function properties for spills
 ptxas info    : Used 255 registers
 ptxas info    : (C7508) Potential Performance Loss: 'setmaxnreg' ignored
 ";
+
+    #[test]
+    fn a_block_that_asks_for_more_registers_than_there_are_is_named() {
+        let entry = |directives: &[&str]| Function {
+            line: 1,
+            is_entry: true,
+            name: "k".into(),
+            params: Vec::new(),
+            directives: directives.iter().map(ToString::to_string).collect(),
+            body: Vec::new(),
+        };
+        let usage = |registers| Usage { registers, ..Usage::default() };
+        assert_eq!(overdrawn(&entry(&[]), &usage(64)), None);
+        let named = overdrawn(&entry(&[]), &usage(65)).unwrap();
+        assert!(named.starts_with("k: with 65 registers no block of 1024 threads"), "{named}");
+        let bounds = [".maxntid 384, 1, 1", ".minnctapersm 1"];
+        assert_eq!(overdrawn(&entry(&bounds), &usage(168)), None);
+        assert!(overdrawn(&entry(&bounds), &usage(169)).is_some());
+    }
 
     #[test]
     fn registers_and_barriers_are_read_and_what_should_not_ship_is_named() {

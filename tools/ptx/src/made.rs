@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::assembler::Assembler;
+use crate::assembler::{Assembler, overdrawn};
 use crate::compiler::Compiler;
 use crate::counts::count;
 use crate::lint::lint;
@@ -58,6 +58,8 @@ impl Made {
             let (usage, said) = assembler.assemble(target, &path)?;
             numbers.assembled(&assembler.version, &usage);
             complaints = said;
+            let uses = module.entries().filter_map(|entry| Some((entry, usage.get(&entry.name)?)));
+            complaints.extend(uses.filter_map(|(entry, usage)| overdrawn(entry, usage)));
         }
         Ok(Self { ptx, numbers, inputs, findings, complaints })
     }

@@ -41,6 +41,8 @@ pub struct Param {
     pub text: String,
     /// Bytes that it holds.
     pub bytes: usize,
+    /// Alignment in bytes, its size unless it says another.
+    pub align: usize,
 }
 
 impl Module {
@@ -130,10 +132,8 @@ fn function(line: usize, heading: &str, cursor: &mut Cursor<'_>) -> Result<Funct
         None => ("", after),
     };
     let params = params.split(',').map(single_spaced).filter(|param| !param.is_empty());
-    let params = params.map(|text| match param_bytes(&text) {
-        Some(bytes) => Ok(Param { text, bytes }),
-        None => Err(unread("a parameter of unknown width")),
-    });
+    let params =
+        params.map(|text| param(text).ok_or_else(|| unread("a parameter of unknown width")));
     Ok(Function {
         line,
         is_entry,
@@ -144,18 +144,25 @@ fn function(line: usize, heading: &str, cursor: &mut Cursor<'_>) -> Result<Funct
     })
 }
 
-/// Bytes of `.param .u32 x` or `.param .align 16 .b8 x[128]`.
-fn param_bytes(text: &str) -> Option<usize> {
-    let is_type = |word: &&str| {
+/// Reads `.param .u32 x` or `.param .align 16 .b8 x[128]`.
+fn param(text: String) -> Option<Param> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let is_type = |word: &&&str| {
         matches!(word.as_bytes(), [b'.', b'u' | b's' | b'b' | b'f', d, ..]
         if d.is_ascii_digit())
     };
-    let bits: usize = text.split_whitespace().find(is_type)?[2..].parse().ok()?;
+    let bits: usize = words.iter().find(is_type)?[2..].parse().ok()?;
     let count = match text.split_once('[') {
         Some((_, count)) => count.strip_suffix(']')?.parse().ok()?,
         None => 1,
     };
-    Some(bits / 8 * count)
+    let bytes = bits / 8 * count;
+    // In `.param .u64 .ptr .align 1 x` the alignment is that of what x points to.
+    let align = match words[..] {
+        [_, ".align", align, ..] => align.parse().ok()?,
+        _ => bits / 8,
+    };
+    Some(Param { text, bytes, align })
 }
 
 /// Statements up to the brace that closes the body.

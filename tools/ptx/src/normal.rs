@@ -15,7 +15,8 @@ use crate::target::Target;
 const BOUNDS: &str = ".bounds ";
 /// A tensor map: the compiler cannot align a parameter to more than 16 bytes, a copy engine wants
 /// 64.
-const MAP: (&str, &str, usize) = (".align 16 ", ".align 64 ", 128);
+const MAP_BYTES: usize = 128;
+const MAP_ALIGN: usize = 64;
 /// Labels come as `$L__BB4_3` for the third of the fourth function.
 const LABEL: &str = "$L__BB";
 
@@ -40,9 +41,10 @@ pub fn normalise(module: Module, target: &Target) -> Result<Module, PtxError> {
     }
     for function in &mut module.functions {
         for param in &mut function.params {
-            let (compiled, wanted, bytes) = MAP;
-            if param.bytes == bytes {
-                param.text = param.text.replace(compiled, wanted);
+            if param.bytes == MAP_BYTES {
+                let compiled = format!(".align {} ", param.align);
+                param.text = param.text.replace(&compiled, &format!(".align {MAP_ALIGN} "));
+                param.align = MAP_ALIGN;
             }
         }
         relabel(function);

@@ -103,7 +103,11 @@ pub(crate) fn result(step: &Step<'_>, known: impl Fn(&str) -> Spread) -> Spread 
             Some(number) => Operand::Number(number),
             None => {
                 let spreads = names.iter().map(|name| special(name).unwrap_or_else(|| known(name)));
-                Operand::Value(spreads.reduce(Spread::or).unwrap_or(Spread::Same(BLOCK)))
+                let spread = spreads.reduce(Spread::or).unwrap_or(Spread::Same(BLOCK));
+                // A vector or an address is made of its registers, and none of them.
+                let is_register = names.len() == 1 && !text.contains(['[', '{']);
+                let is_known = is_register || spread == Spread::Unwritten;
+                Operand::Value(if is_known { spread } else { Spread::Same(spread.order()) })
             }
         })
         .collect();
@@ -117,17 +121,12 @@ pub(crate) fn result(step: &Step<'_>, known: impl Fn(&str) -> Spread) -> Spread 
 /// Operations whose result is not made of the thread's own operands alone.
 fn across_threads(instruction: &Instruction, sources: &[Operand]) -> Option<Spread> {
     let order = plain(sources);
-    let warp_wide = Some(Spread::Same(order.max(WARP)));
-    let kept_by_warps = Some(Spread::Same(if order >= WARP { order } else { 0 }));
+    let last_is_all = matches!(sources.last(), Some(Operand::Number(-1 | 0xffff_ffff)));
+    let warp_wide = Some(Spread::Same(if last_is_all { order.max(WARP) } else { 0 }));
     match instruction.stem() {
         "vote" | "redux" => warp_wide,
         "match" if instruction.has("all") => warp_wide,
-        "shfl"
-            if instruction.has("idx") && sources.get(1).is_some_and(|lane| of(*lane) >= WARP) =>
-        {
-            warp_wide
-        }
-        "shfl" => kept_by_warps,
+        "shfl" => Some(Spread::Same(shuffled(instruction, sources, last_is_all))),
         "bar" | "barrier" => Some(Spread::Same(if sources.len() == 2 { BLOCK } else { WARP })),
         "ld" => ["volatile", "acquire", "relaxed", "mmio"]
             .iter()
@@ -136,6 +135,22 @@ fn across_threads(instruction: &Instruction, sources: &[Operand]) -> Option<Spre
         "atom" | "match" | "elect" | "activemask" | "mbarrier" | "mma" | "wmma" | "ldmatrix"
         | "movmatrix" | "wgmma" | "tcgen05" => Some(Spread::Same(0)),
         _ => None,
+    }
+}
+
+/// Order of what a shuffle brings: one lane's value to all, or else a value that was the same in
+/// the warp before.
+fn shuffled(instruction: &Instruction, sources: &[Operand], is_whole_warp: bool) -> u8 {
+    let order = plain(sources);
+    let tells_range = instruction.operands.first().is_some_and(|result| result.contains('|'));
+    let from_one_lane = instruction.has("idx")
+        && matches!(sources, [_, lane, Operand::Number(31), _]
+        if of(*lane) >= WARP);
+    match () {
+        () if tells_range || !is_whole_warp => 0,
+        () if from_one_lane => order.max(WARP),
+        () if order >= WARP => order,
+        () => 0,
     }
 }
 
@@ -155,7 +170,7 @@ fn arithmetic(instruction: &Instruction, sources: &[Operand]) -> Spread {
             Spread::Thread { shift: shift + *bits as u8, order: *order }
         }
         ("mul", [Value(Spread::Thread { shift, order }), Number(n)])
-            if *n > 0 && n.count_ones() == 1 && *shift < 32 =>
+            if *n > 0 && n.count_ones() == 1 && *shift < 32 && !instruction.has("hi") =>
         {
             Spread::Thread { shift: shift + n.trailing_zeros() as u8, order: *order }
         }

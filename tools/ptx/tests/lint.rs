@@ -125,6 +125,27 @@ fn a_branch_of_one_thread_keeps_no_collective_together() {
 }
 
 #[test]
+fn a_value_that_differs_within_a_warp_parts_it() {
+    let lanes = [
+        "shfl.sync.up.b32 %r2, %r1, 1, 0, -1; setp.eq.b32 %p1, %r2, 0;",
+        "shfl.sync.idx.b32 %r2, %r1, 0, 7199, -1; setp.eq.b32 %p1, %r2, 0;",
+        "shfl.sync.idx.b32 %r2, %r1, 0, 31, 65535; setp.eq.b32 %p1, %r2, 0;",
+        "shfl.sync.down.b32 %r2|%p1, 3, 1, 31, -1;",
+        "mul.hi.u32 %r2, %r1, 134217728; setp.eq.b32 %p1, %r2, 1;",
+        "mov.b64 %rd1, {%r1, %r1}; shr.u64 %rd2, %rd1, 5; setp.eq.b64 %p1, %rd2, 1;",
+        "or.b32 %r2, %r1, 32; setp.lt.u32 %p1, %r2, 32;",
+        "add.s32 %r2, %r1, 16; setp.lt.u32 %p1, %r2, 32;",
+        "atom.relaxed.gpu.global.add.u32 %r2, [%rd1], 1; setp.lt.u32 %p1, %r2, 32;",
+        "ld.acquire.gpu.global.u32 %r2, [symbol]; setp.lt.u32 %p1, %r2, 32;",
+        "mov.u32 %r2, %laneid; setp.lt.u32 %p1, %r2, 32;",
+        "elect.sync %r2|%p1, -1;",
+    ];
+    for order in lanes {
+        assert_eq!(role(order, SHUFFLE).len(), 1, "{order}");
+    }
+}
+
+#[test]
 fn a_branch_of_warps_keeps_warps_together_and_no_more() {
     let warps = [
         "setp.gt.u32 %p1, %r1, 31;",

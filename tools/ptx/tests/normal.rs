@@ -111,9 +111,12 @@ fn entries_are_read_with_their_parameters() {
     let module = Module::parse(COMMITTED).unwrap();
     let entries: Vec<_> = module
         .entries()
-        .map(|entry| (&*entry.name, entry.params.iter().map(|param| param.bytes).collect()))
+        .map(|entry| {
+            let params = entry.params.iter().map(|param| (param.bytes, param.align));
+            (&*entry.name, params.collect())
+        })
         .collect();
-    assert_eq!(entries, [("added", vec![4]), ("zeroed", vec![8, 128])]);
+    assert_eq!(entries, [("added", vec![(4, 4)]), ("zeroed", vec![(8, 8), (128, 64)])]);
 }
 
 #[test]
