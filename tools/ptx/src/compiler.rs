@@ -1,6 +1,7 @@
 //! The compiler of the device half: a stock `rustc` with an LLVM that speaks PTX, and `core` built
 //! once for it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -74,7 +75,7 @@ impl Compiler {
         root: &Path,
         lib: &str,
         out: &Path,
-    ) -> Result<(String, Vec<String>), PtxError> {
+    ) -> Result<(String, BTreeSet<String>), PtxError> {
         std::fs::create_dir_all(out).map_err(PtxError::io(out))?;
         let out = std::path::absolute(out).map_err(PtxError::io(out))?;
         let (ptx, inputs) = (out.join("kernels.s"), out.join("kernels.d"));

@@ -1,5 +1,6 @@
 //! One target, from source to judgement.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::assembler::{Assembler, overdrawn};
@@ -19,7 +20,7 @@ pub struct Made {
     /// The numbers to commit; without an assembler, those that need none.
     pub numbers: Numbers,
     /// Source files, by their paths from the root.
-    pub inputs: Vec<String>,
+    pub inputs: BTreeSet<String>,
     /// What must not be committed, by line of `ptx`.
     pub findings: Vec<Finding>,
     /// What the assembler has against it.

@@ -44,8 +44,8 @@ fn main() -> ExitCode {
         Ok(0) => ExitCode::SUCCESS,
         Ok(faults) => {
             eprintln!(
-                "{faults} fault(s) in the PTX; if the sources are right and only kernels/ptx is \
-                 old, run `ci/ptx --write`, review the difference and commit it"
+                "{faults} fault(s); where kernels/ptx is only old, run `ci/ptx --write`, review \
+                 the difference and commit it"
             );
             ExitCode::FAILURE
         }
@@ -69,26 +69,36 @@ fn run(arguments: &Arguments) -> Result<usize, PtxError> {
     let mut faults = 0;
     for target in &TARGETS {
         let numbers_path = committed(target, "toml");
-        let before = Numbers::parse(&numbers_path, &text_of(&numbers_path))?;
-        if !arguments.write {
-            same_version(rustc, &compiler.version, &before.compiler)?;
-            if let (Some(path), Some(assembler)) = (&arguments.ptxas, &assembler) {
-                same_version(path, &assembler.version, &before.assembler)?;
-            }
+        // What is to be replaced need not even parse: it may hold a conflict.
+        let before = if arguments.write {
+            Numbers::default()
+        } else {
+            Numbers::parse(&numbers_path, &text_of(&numbers_path))?
+        };
+        same_version(rustc, &compiler.version, &before.compiler)?;
+        if let (Some(path), Some(assembler)) = (&arguments.ptxas, &assembler) {
+            same_version(path, &assembler.version, &before.assembler)?;
         }
         let out = work.join(target.name);
         let source = (Path::new("."), LIB);
         let mut made = Made::of(target, &compiler, assembler.as_ref(), source, &out)?;
+        inputs.append(&mut made.inputs);
         if assembler.is_none() {
             made.numbers.assembled_as_in(&before);
         }
-        faults += judge(target, &made, &out.join("kernels.ptx"));
-        faults += keep(arguments.write, &committed(target, "ptx"), &made.ptx)?;
-        faults += keep(arguments.write, &numbers_path, &made.numbers.render())?;
-        inputs.extend(made.inputs);
+        // What has faults is neither kept nor compared: it will not stay.
+        let found = judge(target, &made, &out.join("kernels.ptx"));
+        if found == 0 {
+            faults += keep(arguments.write, &committed(target, "ptx"), &made.ptx)?;
+            faults += keep(arguments.write, &numbers_path, &made.numbers.render())?;
+        }
+        faults += found;
     }
-    let sources = Sources::of(Path::new("."), inputs)?;
-    Ok(faults + keep(arguments.write, &Path::new(COMMITTED).join("sources.b3"), &sources.render())?)
+    if faults == 0 {
+        let sources = Sources::of(Path::new("."), inputs)?.render();
+        faults += keep(arguments.write, &Path::new(COMMITTED).join("sources.b3"), &sources)?;
+    }
+    Ok(faults)
 }
 
 fn committed(target: &Target, extension: &str) -> PathBuf {
