@@ -94,7 +94,7 @@ fn run(arguments: &Arguments) -> Result<usize, PtxError> {
         }
         faults += found;
     }
-    if faults == 0 {
+    if faults == 0 || !arguments.write {
         let sources = Sources::of(Path::new("."), inputs)?.render();
         faults += keep(arguments.write, &Path::new(COMMITTED).join("sources.b3"), &sources)?;
     }
