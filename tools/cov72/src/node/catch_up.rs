@@ -64,7 +64,10 @@ impl Node {
     ) -> Result<Span, Failure> {
         let windows = newest.window.0.saturating_sub(span.window.0);
         self.voice.doing(&format!("catching up {windows} windows"));
-        let Some(history) = self.replay(replica, newest).await? else { return Ok(span) };
+        let Some(history) = self.replay(replica, newest).await? else {
+            self.miss(&newest);
+            return Ok(span);
+        };
         let Some(manifest) = self.manifest(&newest).await else { return Ok(span) };
         self.course.jump(&manifest, &history);
         history.iter().for_each(|manifest| self.trail.counted(manifest));

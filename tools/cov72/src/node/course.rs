@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use wire::{
-    BlockNumber, Digest, Hotkey, Manifest, ManifestRef, SignedManifest, Span, StateRoot, Window, Windows,
+    BlockNumber, Digest, Hotkey, Manifest, ManifestRef, SignedManifest, Span, StateRoot, StateTree, Window, Windows,
 };
 
 use super::follow::Source;
@@ -36,6 +36,8 @@ pub(super) struct Course {
     missed: HashMap<ManifestRef, BlockNumber>,
     /// Authors of void manifests.
     caught: HashSet<Hotkey>,
+    /// Where a step led that was not the manifest's, from a parent state that may have been wrong.
+    pub(super) doubted: Option<(ManifestRef, StateTree)>,
     /// Since when the node waits, in that window, for what the others build on.
     waiting: Option<(Window, BlockNumber)>,
     /// Second manifests for one window that were looked for.
@@ -55,6 +57,7 @@ impl Course {
             refuted: HashSet::new(),
             missed: HashMap::new(),
             caught: HashSet::new(),
+            doubted: None,
             waiting: None,
             looked_for: HashSet::new(),
         }
@@ -66,6 +69,7 @@ impl Course {
         (self.last, self.state) = (Some(reference), manifest.root);
         self.counted.insert(manifest.window, reference);
         self.looked_for.clear();
+        self.doubted = None;
         let kept = manifest.window.0.saturating_sub(WINDOWS_KEPT);
         let kept = Window(kept)..=Window(manifest.window.0.saturating_add(WINDOWS_KEPT));
         self.counted.retain(|window, _| kept.contains(window));

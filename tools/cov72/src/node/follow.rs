@@ -51,14 +51,16 @@ impl Node {
             }
             is_sound = true;
         }
-        let mut doubted: Option<StateTree> = None;
         while let Some((source, gathered)) = self.updates(manifest, own, phases).await? {
             // Against whoever was caught, the way back is kept at hand; against others it would
             // cost a copy in every window, and the way back is to take the state anew.
             let is_doubtful = is_sound || self.course.is_caught(manifest.validator);
             let parent = is_doubtful.then(|| replica.copy());
             step(replica, &gathered, phases)?;
-            if let Some(doubted) = doubted.take() {
+            if is_sound
+                && let Some((of, doubted)) = self.course.doubted.take()
+                && of == manifest.reference()
+            {
                 self.tell_difference(replica, &doubted);
             }
             if replica.root() == manifest.root {
@@ -68,7 +70,9 @@ impl Node {
                 self.set_back(replica, parent).await?;
                 return Ok(false);
             }
-            doubted = (!is_sound).then(|| replica.tree().clone());
+            if !is_sound {
+                self.course.doubted = Some((manifest.reference(), replica.tree().clone()));
+            }
             if !self.set_back(replica, parent).await? {
                 return Ok(false);
             }
@@ -173,7 +177,10 @@ impl Node {
         }
         let before = replica.tree().clone();
         replica.take(&sound, &before.differing(sound.tree()));
-        self.tell_difference(replica, &before);
+        // After a step that led elsewhere everything differs, and the next one tells what was wrong.
+        if self.course.doubted.is_none() {
+            self.tell_difference(replica, &before);
+        }
         Ok(true)
     }
 

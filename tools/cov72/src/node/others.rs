@@ -57,18 +57,23 @@ impl Node {
         }
     }
 
-    /// What those build on who are past the window of `span`: what they say of it goes before the
-    /// silence of the others.
+    /// What those build on who are past the window of `span`, asked when its time is over: then
+    /// they know more of it than those who are silent. Who was caught is not asked.
     pub(super) async fn others_ahead(&mut self, span: Span) -> Others {
         let mut tips = self.tips();
-        tips.retain(|tip| tip.is_after(span.window) && !self.builds_as_this(tip));
+        tips.retain(|tip| {
+            let is_ahead = tip.is_after(span.window) && !self.builds_as_this(tip);
+            is_ahead && !self.course.is_caught(tip.validator)
+        });
         if tips.is_empty() {
             return Others::Agree;
         }
-        match self.ask(&tips, span).await {
-            (Some(found), _) if !self.course.holds(&found) => Others::BuildOn(found),
-            (_, 0) => Others::Agree,
-            _ => Others::Unread,
+        let (found, unread) = self.ask(&tips, span).await;
+        let found = found.filter(|found| !self.course.holds(found) && !self.course.is_void(found));
+        match found {
+            Some(found) => Others::BuildOn(found),
+            None if unread > 0 => Others::Unread,
+            None => Others::Agree,
         }
     }
 

@@ -33,20 +33,18 @@ impl Node {
     /// What the window of `span` came to, if that can be told now.
     pub(crate) async fn outcome_now(&mut self, span: Span) -> Result<Option<Outcome>, Failure> {
         self.look_for_doubles().await;
-        match self.others(span).await {
+        let mut others = self.others(span).await;
+        if matches!(others, Others::Agree) && self.head > span.limit {
+            others = self.others_ahead(span).await;
+        }
+        match others {
             Others::BuildOn(found) => return Ok(Some(self.towards(found, span).await)),
             Others::Unread if self.may_wait(span) => return Ok(None),
             Others::Unread | Others::Agree => {}
         }
         let counted = match self.verdict_on(span) {
             Verdict::Open => return Ok(None),
-            Verdict::Null => {
-                return Ok(match self.others_ahead(span).await {
-                    Others::BuildOn(found) => Some(self.towards(found, span).await),
-                    Others::Unread if self.may_wait(span) => None,
-                    Others::Unread | Others::Agree => Some(Outcome::Null),
-                });
-            }
+            Verdict::Null => return Ok(Some(Outcome::Null)),
             Verdict::Counted { validator, hash } => {
                 ManifestRef { window: span.window, validator, hash }
             }
