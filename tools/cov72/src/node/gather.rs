@@ -8,7 +8,6 @@ use wire::contribution::HEADER_BYTES;
 use wire::{Content, Manifest, Merged, MergedClaims, SparseTensor, Uid, merge};
 
 use super::Node;
-use crate::failure::Failure;
 
 /// Bytes of payloads under way at once.
 const BUDGET_BYTES: u64 = 256 << 20;
@@ -17,30 +16,8 @@ const BUDGET_BYTES: u64 = 256 << 20;
 pub(crate) type Gathered = Vec<(Uid, Vec<SparseTensor>)>;
 
 impl Node {
-    /// What `manifest` lists. `own` is this node's object, if it has one at hand.
-    ///
-    /// # Errors
-    /// The node is asked to stop.
-    pub(crate) async fn gather(
-        &mut self,
-        manifest: &Manifest,
-        own: Option<&Bytes>,
-    ) -> Result<Option<Gathered>, Failure> {
-        const ROUNDS: u32 = 3;
-        for _ in 0..ROUNDS {
-            if let Some(gathered) = self.gather_payloads(manifest, own).await {
-                return Ok(Some(gathered));
-            }
-            if let Some(gathered) = self.gather_merged(manifest).await {
-                return Ok(Some(gathered));
-            }
-            self.pause().await?;
-        }
-        Ok(None)
-    }
-
     /// Each payload from its owner, in ranges, several at once, within a budget of memory.
-    async fn gather_payloads(
+    pub(super) async fn gather_payloads(
         &mut self,
         manifest: &Manifest,
         own: Option<&Bytes>,
