@@ -69,8 +69,7 @@ impl Node {
                 None => self.voice.say("nobody delivers what the manifest lists; waiting"),
             }
         };
-        let round: Vec<_> = gathered.iter().map(|(uid, update)| (*uid, &update[..])).collect();
-        replica.step(&round)?;
+        replica.step(&gathered)?;
         replica.hash();
         if replica.root() == manifest.root { Ok(()) } else { self.mend(replica, manifest).await }
     }
@@ -190,8 +189,7 @@ impl Node {
             let window = manifest.window.0 + 1;
             self.voice.say(&format!("nobody has the update of window {window}; waiting"));
         };
-        let round: Vec<_> = gathered.iter().map(|(uid, update)| (*uid, &update[..])).collect();
-        replica.step(&round)?;
+        replica.step(&gathered)?;
         replica.hash();
         if replica.root() == manifest.root {
             return Ok(());

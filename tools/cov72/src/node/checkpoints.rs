@@ -55,7 +55,7 @@ pub(crate) async fn publish_checkpoint(
     let hash = index.hash();
     let signed = SignedCheckpointIndex::sign(index, &node.keypair)?;
     let key = ObjectKey::CheckpointIndex { run: node.run_id, window };
-    let put = node.put_until(&key, signed.to_bytes().into(), deadline).await?;
+    let put = node.put_until(&key, Bytes::from(signed.to_bytes()), deadline).await?;
     Ok(put.then_some((window, hash)))
 }
 
@@ -140,7 +140,8 @@ impl Node {
             }
             self.voice.doing(&format!("fetching checkpoint part {}", number + 1));
             let key = ObjectKey::checkpoint(self.run_id, index.window, number as u32);
-            let Some(bytes) = self.read_content(&sources, &key, part.object).await else {
+            let part = self.read_content(&sources, &key, part.object).await;
+            let Some(bytes) = part.and_then(|part| part.to_bytes().ok()) else {
                 return Ok(false);
             };
             let mut whole = false;

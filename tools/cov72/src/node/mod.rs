@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bucket::{Bucket, Bytes, ObjectKey, PutMode};
+use bucket::{Body, Bucket, ObjectKey, PutMode, Spool};
 use chain::{Chain, ChainError};
 use wire::{
     BlockNumber, BodyShape, Digest, Hotkey, Keypair, Layout, Manifest, ManifestRef, Netuid, Note,
@@ -28,6 +28,7 @@ use wire::{
 use crate::failure::Failure;
 pub(crate) use checkpoints::{newest_checkpoint, publish_checkpoint};
 pub(crate) use directory::{Directory, Opener};
+pub(crate) use gather::{Contribution, merge};
 pub(crate) use replica::{Replica, read, write};
 pub(crate) use rounds::Outcome;
 pub(crate) use voice::Voice;
@@ -60,6 +61,8 @@ pub(crate) struct Parts {
     /// The same, as others find it.
     pub(crate) place: String,
     pub(crate) opener: Opener,
+    /// Where fetched objects lie until they are used.
+    pub(crate) spool: Spool,
     pub(crate) pace: Pace,
     pub(crate) voice: Arc<dyn Voice>,
     pub(crate) stop: Arc<AtomicBool>,
@@ -74,6 +77,7 @@ pub(crate) struct Node {
     pub(crate) keypair: Keypair,
     pub(crate) uid: Uid,
     pub(crate) bucket: Bucket,
+    pub(crate) spool: Spool,
     pub(crate) pace: Pace,
     pub(crate) voice: Arc<dyn Voice>,
     pub(crate) directory: Directory,
@@ -119,6 +123,7 @@ impl Node {
             keypair: parts.keypair,
             uid,
             bucket: parts.bucket,
+            spool: parts.spool,
             pace: parts.pace,
             voice: parts.voice,
             directory: Directory::new(parts.opener),
@@ -252,11 +257,12 @@ impl Node {
     pub(crate) async fn put_until(
         &mut self,
         key: &ObjectKey,
-        body: Bytes,
+        body: impl Into<Body>,
         deadline: BlockNumber,
     ) -> Result<bool, Failure> {
+        let body = body.into();
         loop {
-            let time = self.pace.read_time(body.len() as u64);
+            let time = self.pace.read_time(body.len());
             let put = self.bucket.put(key, body.clone(), PutMode::Overwrite);
             let fault = match tokio::time::timeout(time, put).await {
                 Ok(Ok(())) => return Ok(true),

@@ -148,8 +148,7 @@ impl Network {
         record.phases.gather_s = clock.elapsed().as_secs_f64();
         if let Some(gathered) = gathered.filter(|_| at_parent) {
             let clock = Instant::now();
-            let round: Vec<_> = gathered.iter().map(|(uid, update)| (*uid, &update[..])).collect();
-            replica.step(&round)?;
+            replica.step(&gathered)?;
             record.phases.outer_s = clock.elapsed().as_secs_f64();
             let clock = Instant::now();
             replica.hash();
