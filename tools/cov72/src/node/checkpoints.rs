@@ -196,7 +196,8 @@ impl Node {
             }
             self.voice.doing(&format!("fetching checkpoint part {}", number + 1));
             let key = ObjectKey::checkpoint(self.run_id, index.window, number as u32);
-            let Some(bytes) = self.read_content(&sources, &key, part.object).await else {
+            let part = self.read_content(&sources, &key, part.object).await;
+            let Some(bytes) = part.and_then(|part| part.to_bytes().ok()) else {
                 return Ok(false);
             };
             let mut whole = false;

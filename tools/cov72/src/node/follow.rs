@@ -213,8 +213,7 @@ fn is_there(replica: &Replica, manifest: &Manifest) -> bool {
 
 fn step(replica: &mut Replica, gathered: &Gathered, phases: &mut Phases) -> Result<(), Failure> {
     let clock = Instant::now();
-    let round: Vec<_> = gathered.iter().map(|(uid, update)| (*uid, &update[..])).collect();
-    replica.step(&round)?;
+    replica.step(gathered)?;
     phases.outer_s += clock.elapsed().as_secs_f64();
     let clock = Instant::now();
     replica.hash();

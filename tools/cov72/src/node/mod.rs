@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bucket::{Bucket, Bytes, ObjectKey, PutMode};
+use bucket::{Body, Bucket, ObjectKey, PutMode, Spool};
 use chain::{Chain, ChainError};
 use wire::{
     Announcement, BlockNumber, BodyShape, Digest, Keypair, Layout, ManifestRef, Netuid, Note,
@@ -34,6 +34,7 @@ use crate::failure::Failure;
 pub(crate) use checkpoints::{Publisher, newest_checkpoint};
 use course::Course;
 pub(crate) use directory::{Directory, Opener};
+pub(crate) use gather::{Contribution, merge};
 pub(crate) use replica::{Replica, read, write};
 pub(crate) use rounds::Outcome;
 pub(crate) use trail::Trail;
@@ -67,6 +68,8 @@ pub(crate) struct Parts {
     /// The same, as others find it.
     pub(crate) place: String,
     pub(crate) opener: Opener,
+    /// Where fetched objects lie until they are used.
+    pub(crate) spool: Spool,
     pub(crate) pace: Pace,
     pub(crate) voice: Arc<dyn Voice>,
     pub(crate) stop: Arc<AtomicBool>,
@@ -81,6 +84,7 @@ pub(crate) struct Node {
     pub(crate) keypair: Keypair,
     pub(crate) uid: Uid,
     pub(crate) bucket: Bucket,
+    pub(crate) spool: Spool,
     pub(crate) pace: Pace,
     pub(crate) voice: Arc<dyn Voice>,
     pub(crate) directory: Directory,
@@ -121,6 +125,7 @@ impl Node {
             keypair: parts.keypair,
             uid,
             bucket: parts.bucket,
+            spool: parts.spool,
             pace: parts.pace,
             voice: parts.voice,
             directory: Directory::new(parts.opener),
@@ -253,11 +258,12 @@ impl Node {
     pub(crate) async fn put_until(
         &mut self,
         key: &ObjectKey,
-        body: Bytes,
+        body: impl Into<Body>,
         deadline: BlockNumber,
     ) -> Result<bool, Failure> {
+        let body = body.into();
         loop {
-            let time = self.pace.read_time(body.len() as u64);
+            let time = self.pace.read_time(body.len());
             let put = self.bucket.put(key, body.clone(), PutMode::Overwrite);
             let fault = match tokio::time::timeout(time, put).await {
                 Ok(Ok(())) => return Ok(true),

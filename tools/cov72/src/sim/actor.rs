@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bucket::{Bucket, BucketError, FaultPlan};
+use bucket::{Bucket, BucketError, FaultPlan, Spool};
 use tokio::task::JoinHandle;
 use wire::{Keypair, StateRoot};
 
@@ -225,6 +225,7 @@ impl Life {
             bucket: own,
             place: format!("sim:{index}"),
             opener: Arc::new(opener),
+            spool: Spool::new(&self.stage.data),
             pace: PACE,
             voice: Arc::clone(&self.watcher) as _,
             stop: Arc::clone(&self.stop),

@@ -38,14 +38,8 @@ pub(super) enum Forgery {
 
 impl Forgery {
     /// All of them.
-    pub(super) const ALL: [Self; 6] = [
-        Self::Root,
-        Self::Previous,
-        Self::Missing,
-        Self::Unmerged,
-        Self::Refused,
-        Self::Twice,
-    ];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Root, Self::Previous, Self::Missing, Self::Unmerged, Self::Refused, Self::Twice];
 }
 
 /// One forging validator.

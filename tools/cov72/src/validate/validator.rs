@@ -1,20 +1,19 @@
 //! One validator's window, start to finish: judge, take the step, publish the manifest, follow the
 //! one that counts, hold ready what joiners need.
 
-use bucket::{Bytes, ObjectKey};
+use bucket::{Body, Bytes, ObjectKey};
 use runtime::dataset::Dataset;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
-use wire::contribution::HEADER_BYTES;
 use wire::{
     Accepted, BlockNumber, Content, Digest, Document, Manifest, MergedClaims, Role, SignedManifest,
-    Span, StateRoot, Window, WindowRecord, merge, protocol,
+    Span, StateRoot, Window, WindowRecord, protocol,
 };
 
 use super::judge::{Judged, judge};
 use super::patience::Patience;
 use crate::failure::Failure;
-use crate::node::{Node, Outcome, Publisher, Replica, newest_checkpoint};
+use crate::node::{Contribution, Node, Outcome, Publisher, Replica, merge, newest_checkpoint};
 
 /// Takes the records of a validator's windows.
 pub(crate) type OnRecord = Box<dyn FnMut(WindowRecord) -> Result<(), Failure>>;
@@ -41,7 +40,7 @@ struct Opinion {
     manifest: Manifest,
     state: Replica,
     /// The merged update, if anything is accepted.
-    merged: Option<Bytes>,
+    merged: Option<Body>,
 }
 
 impl Validator {
@@ -184,21 +183,15 @@ impl Validator {
     fn opinion(&self, judged: Judged, record: &mut WindowRecord) -> Result<Opinion, Failure> {
         let (node, span, clock) = (&self.node, self.span, Instant::now());
         let mut state = self.replica.copy();
-        let round: Vec<_> = judged.accepted.iter().map(|a| (a.uid, &a.update[..])).collect();
+        let accepted = |a: &super::judge::Sound| Accepted { uid: a.uid, object: a.object };
+        let accepted = judged.accepted.iter().map(accepted).collect();
+        let round: Vec<_> = judged.accepted.into_iter().map(|a| (a.uid, a.body)).collect();
         state.step(&round)?;
         record.phases.outer_s = clock.elapsed().as_secs_f64();
         let clock = Instant::now();
         state.hash();
         record.phases.root_s += clock.elapsed().as_secs_f64();
-        let merged = (!judged.accepted.is_empty()).then(|| {
-            let bodies: Vec<_> =
-                judged.accepted.iter().map(|a| (a.uid, &a.object[HEADER_BYTES..])).collect();
-            let parent_root = record.parent_root;
-            let claims = MergedClaims { run: node.run_id, window: span.window, parent_root };
-            Bytes::from(merge(&claims, &node.shape, &bodies))
-        });
-        let accepted =
-            |a: &super::judge::Sound| Accepted { uid: a.uid, object: Content::of(&a.object) };
+        let (content, merged) = self.merged(&round, record.parent_root)?.unzip();
         let manifest = Manifest {
             version: protocol::MANIFEST_VERSION,
             run: node.run_id,
@@ -208,14 +201,31 @@ impl Validator {
             first_block: span.first_block,
             close_block: node.head().max(span.first_block).min(span.limit),
             parent_root: record.parent_root,
-            accepted: judged.accepted.iter().map(accepted).collect(),
+            accepted,
             rejected: judged.rejected,
-            merged: merged.as_deref().map(Content::of),
+            merged: content,
             root: state.root(),
             tensor_roots: state.tree().tensor_roots.clone(),
             checkpoint: self.checkpoint,
         };
         Ok(Opinion { manifest, state, merged })
+    }
+
+    /// The merged update of a round, if there is anything in it.
+    fn merged(
+        &self,
+        round: &[Contribution],
+        parent_root: StateRoot,
+    ) -> Result<Option<(Content, Body)>, Failure> {
+        if round.is_empty() {
+            return Ok(None);
+        }
+        let (run, window) = (self.node.run_id, self.span.window);
+        let claims = MergedClaims { run, window, parent_root };
+        let merged = merge(&claims, &self.node.shape, round);
+        merged.map(Some).map_err(|error| {
+            Failure::ours(format!("cannot read contributions that were fetched: {error}"))
+        })
     }
 
     async fn publish(
@@ -267,7 +277,7 @@ impl Validator {
     async fn mirror(
         &mut self,
         manifest: &Manifest,
-        merged: Option<Bytes>,
+        merged: Option<Body>,
         record: &mut WindowRecord,
     ) -> Result<(), Failure> {
         let (run, window) = (self.node.run_id, manifest.window);
@@ -277,12 +287,12 @@ impl Validator {
             let merged = match merged {
                 Some(merged) => Some(merged),
                 None => match self.node.merged_object(manifest, wanted).await {
-                    Some(merged) => Some(merged),
+                    Some(merged) => Some(merged.into()),
                     None => self.node.merge_payloads(manifest).await,
                 },
             };
             if let Some(merged) = merged {
-                record.up_bytes += merged.len() as u64;
+                record.up_bytes += merged.len();
                 self.node.put_until(&key, merged, deadline).await?;
             }
         }
@@ -290,7 +300,7 @@ impl Validator {
             && let Some(text) = self.node.signed_manifest(&manifest.reference())
         {
             let key = ObjectKey::window_manifest(run, window, manifest.validator);
-            self.node.put_until(&key, text.into(), deadline).await?;
+            self.node.put_until(&key, Bytes::from(text), deadline).await?;
         }
         Ok(())
     }
