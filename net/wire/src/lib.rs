@@ -38,7 +38,7 @@ pub use id::{
 };
 pub use keypair::{Keypair, verify};
 pub use layout::{Layout, LayoutError, Shape, Tensor, Tiling};
-pub use majority::{Builder, majority};
+pub use majority::{Builder, Milestone, majority};
 pub use manifest::{Accepted, Content, Manifest, ManifestRef, SignedManifest};
 pub use merged::{Merged, MergedClaims, MergedFault, merge, merged_bytes};
 pub use model_spec::ModelSpec;
