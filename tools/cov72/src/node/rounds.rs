@@ -96,14 +96,10 @@ impl Node {
 
     /// The manifest, or what it lists, cannot be had now. Whoever has it will have moved on two
     /// windows from here, and then there is a later one to go by; if there is none, nobody has it.
-    /// A validator that was caught before is not waited for that long.
+    /// Whoever waits for less may go on before it hears of the others.
     pub(super) fn miss(&mut self, manifest: &ManifestRef) {
         let since = self.course.missed_since(*manifest, self.head);
-        let patience = match self.course.is_caught(manifest.validator) {
-            true => self.run.windows.judge_blocks,
-            false => self.patience_blocks(),
-        };
-        if self.head.0 > since.0.saturating_add(patience) {
+        if self.head.0 > since.0.saturating_add(self.patience_blocks()) {
             self.disregard(manifest, "nobody can deliver it");
         }
     }
