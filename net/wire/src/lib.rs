@@ -41,7 +41,7 @@ pub use id::{
 };
 pub use keypair::{Keypair, verify};
 pub use layout::{Layout, LayoutError, Shape, Tensor, Tiling};
-pub use majority::{Builder, majority};
+pub use majority::{Builder, Milestone, majority};
 pub use manifest::{Accepted, Content, Manifest, ManifestRef, SignedManifest};
 pub use merged::{Merged, MergedClaims, MergedFault, merged_bytes, merged_head, merged_head_bytes};
 pub use model_spec::ModelSpec;
