@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use bucket::{Bucket, Credentials, FaultPlan, Place, PublicPlace};
+use bucket::{Bucket, Credentials, FaultPlan, Place, PublicPlace, Spool};
 use chain::{Chain, DevChain, SystemClock};
 use wire::{Keypair, Layout, Netuid, RunDescription};
 
@@ -97,6 +97,7 @@ pub(crate) async fn join(
         bucket: fail(bucket),
         place: public.to_string(),
         opener: Arc::new(move |place: &str| Ok(fail(Bucket::open_public(&place.parse()?)?))),
+        spool: Spool::new(&config.dir()),
         pace: Pace { poll: Duration::from_millis(config.network.poll_ms), request: REQUEST },
         voice,
         stop,

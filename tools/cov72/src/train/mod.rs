@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use model::{MemoryPlan, Stop, available_memory, peak_memory};
+use model::{MemoryPlan, Stop, available_memory};
 use runtime::dataset::{Dataset, synth};
 
 use crate::config::Config;
@@ -203,7 +203,7 @@ fn report(
     let picture = folder.path("loss.svg").display().to_string();
     eprintln!("{}", summary.text(&config.name, &resume, &picture));
     if args.verbose {
-        eprintln!("{}", summary::details(&journal, plan, peak_memory()));
+        eprintln!("{}", summary::details(&journal, plan));
     }
     if args.json {
         let text = serde_json::to_string_pretty(&summary).expect("a summary is plain data");
