@@ -14,7 +14,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("chain", &["wire"]),
     ("gauntlet", &["wire"]),
     ("basilica", &["wire"]),
-    ("bench", &["kernels", "runtime", "model", "wire"]),
+    ("bench", &["kernels", "runtime", "model", "wire", "gauntlet"]),
     (
         "cov72",
         &[
