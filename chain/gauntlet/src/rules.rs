@@ -77,7 +77,13 @@ pub const BAR_WINDOWS: u32 = 20;
 pub const COPIED_MIN: f64 = 0.25;
 /// Most that honest peers are ever taken to share, whatever most pairs of a window do.
 /// Raising this lets a majority of copies pass as natural; lowering it accuses honest peers.
-pub const NATURAL_MAX: f64 = 0.3;
+pub const NATURAL_MAX: f64 = 0.8;
+/// Share of the other peers that may hold a value for it to count as rare.
+/// Raising this counts what everybody finds; lowering it leaves little to count.
+pub const RARE_SHARE: f64 = 0.1;
+/// Rare values in a sketch below which they say nothing.
+/// Lowering this accuses honest peers by chance.
+pub const RARE_COUNT_MIN: u32 = 128;
 /// Values of a contribution that its sketch holds, about.
 /// Lowering this blurs the estimate: its standard error is at most half over the square root.
 pub const SKETCH_VALUES: u64 = 4096;

@@ -4,7 +4,7 @@ mod town;
 
 use gauntlet::rules::BAR_WINDOWS;
 use gauntlet::{Book, Secret, Terms, votes};
-use town::{evidence, honest, hotkey, measured, missing, rejected, sound};
+use town::{evidence, honest, hotkey, idle, measured, missing, rejected, sound};
 use wire::{
     Digest, Evidence, Hotkey, Loss, PeerEvidence, Penalty, Place, Rejected, Rejection,
     SampleDigest, Standing, StateRoot, Uid, Window,
@@ -45,7 +45,7 @@ fn whoever_does_not_work_is_not_paid() {
     type Peer = fn(u64) -> PeerEvidence;
     let kinds: [(&str, Peer); 8] = [
         ("sends nothing", |_| missing(9)),
-        ("sends zeros", |_| measured(9, 0.0, 0.0)),
+        ("sends zeros", |_| idle(9)),
         ("sends noise", |_| measured(9, -0.001, -0.001)),
         ("flips signs", |_| measured(9, -0.03, -0.02)),
         ("trains on other data", |_| measured(9, 0.02, 0.02)),
@@ -56,7 +56,7 @@ fn whoever_does_not_work_is_not_paid() {
     for (kind, peer) in kinds {
         let (standing, least) = fate(30, peer);
         assert_eq!(standing.weight, 0.0, "{kind}: {standing:?}");
-        assert!(least > 0.1, "{kind}: {least}");
+        assert!(least > 0.05, "{kind}: {least}");
     }
 }
 
@@ -64,7 +64,7 @@ fn whoever_does_not_work_is_not_paid() {
 fn a_tenth_of_the_work_is_paid_like_a_tenth_of_the_work() {
     let (standing, least) = fate(30, |_| measured(9, 0.003, 0.002));
     assert!(standing.weight < 0.1 * least, "{standing:?}");
-    assert!((standing.effort - 0.1).abs() < 1e-3, "{standing:?}");
+    assert!((standing.effort - 0.1).abs() < 1e-2, "{standing:?}");
 }
 
 #[test]

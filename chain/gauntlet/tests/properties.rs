@@ -155,8 +155,9 @@ proptest! {
             let others = (0..7).map(honest);
             let standings = book.advance(&evidence(100 + at as u64, others.chain(twins)));
             let (worse, better) = (&standings[7], &standings[8]);
-            prop_assert!(better.score >= worse.score, "{worse:?} {better:?}");
-            prop_assert!(better.weight >= worse.weight, "{worse:?} {better:?}");
+            // The spread of both is the same but for the rounding of losses.
+            prop_assert!(better.score >= worse.score - 1e-9, "{worse:?} {better:?}");
+            prop_assert!(better.weight >= worse.weight - 1e-9, "{worse:?} {better:?}");
         }
     }
 

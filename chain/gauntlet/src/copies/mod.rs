@@ -1,12 +1,11 @@
 //! Copies: which contributions of a window are another's work, of this window or the last.
 //!
-//! Two honest peers choose some of the same values, because they see the same parameters; how many
-//! is read off the window itself. What a pair shares beyond that, one has from the other. Sketches
-//! ([`Sketcher`]) tell which pairs those are, at a cost that goes with the number of contributions
-//! and not of pairs; only they are compared in full. A copy keeps less and less in common with its
-//! original as more of it is changed, but to go unnoticed it must change so much that what is left
-//! is its own.
+//! Honest peers choose many of the same values, because they see the same parameters: two fifths of
+//! them in a small real run. How many is read off the window itself; what a pair shares beyond
+//! that, one has from the other. Sketches ([`Sketcher`]) tell which pairs those are, at a cost that
+//! goes with the number of contributions; only few pairs are compared in full.
 
+mod natural;
 mod overlap;
 mod pairs;
 mod priority;
@@ -14,12 +13,16 @@ mod sketch;
 
 use wire::{Rejection, SparseTensor, Uid, Window};
 
-use crate::rules::{COPIED_MIN, NATURAL_MAX};
-use pairs::{Pair, Pairs};
+use crate::rules::COPIED_MIN;
+use pairs::Pair;
 
+pub use natural::Natural;
 pub use overlap::{Overlap, overlap};
 pub use priority::Priority;
 pub use sketch::{Sketch, Sketcher};
+
+/// How far below [`COPIED_MIN`] an estimate may be and is still looked into: four standard errors.
+const BLUR: f64 = 0.03;
 
 /// A contribution to be looked at.
 #[derive(Clone, Copy, Debug)]
@@ -54,8 +57,8 @@ pub struct Copied {
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Copies {
-    /// Share of their values that two honest peers have in common in this window.
-    pub natural: f64,
+    /// What honest peers have in common.
+    pub natural: Natural,
     /// The copies, by ascending uid, each beside the original that most of it is from.
     pub copies: Vec<Copied>,
 }
@@ -70,66 +73,82 @@ impl Copied {
 
 /// Looks for copies among `current`, of each other and of `last`, the contributions of the window
 /// before. All were sketched alike, under the current window's salt.
+///
+/// Time and memory go with the values of all sketches and with those that pairs have in common.
 pub fn find(current: &[Candidate<'_>], last: &[Candidate<'_>]) -> Copies {
     let all: Vec<Candidate<'_>> = last.iter().chain(current).copied().collect();
     let sketches: Vec<&Sketch> = all.iter().map(|candidate| candidate.sketch).collect();
-    let Pairs { lower_quartile, alike } = pairs::compare(&sketches, last.len());
-    let natural = lower_quartile.min(NATURAL_MAX);
+    let pairs = pairs::compare(&sketches, last.len());
+    let natural = Natural::of(&pairs, last.len());
     let mut by_copier: Vec<Vec<Suspicion>> = vec![Vec::new(); all.len()];
-    for pair in alike {
-        let suspicion = Suspicion::of(&all, pair, natural, last.len());
-        by_copier[suspicion.copier].push(suspicion);
+    for pair in pairs {
+        let suspicion = Suspicion::of(&all, pair, &natural, last.len());
+        if suspicion.share() >= COPIED_MIN - BLUR {
+            by_copier[suspicion.copier].push(suspicion);
+        }
     }
-    let confirmed =
-        by_copier.into_iter().filter_map(|suspicions| confirm(&all, suspicions, natural));
+    let confirmed = by_copier.into_iter().filter_map(|suspicions| confirm(&all, suspicions));
     let mut copies: Vec<Copied> = confirmed.collect();
     copies.sort_by_key(|copied| copied.uid);
     Copies { natural, copies }
 }
 
-/// A pair whose sketches have much in common, in the order of its priority.
+/// A pair whose sketches have more in common than is natural.
 #[derive(Clone, Copy)]
 struct Suspicion {
     copier: usize,
     original: usize,
-    share: f64,
+    /// What two honest peers would share.
+    natural: f64,
+    /// How much is copied, by all values and by the rare ones.
+    overall: f64,
+    rare: f64,
     agreement: f64,
 }
 
 impl Suspicion {
-    fn of(all: &[Candidate<'_>], pair: Pair, natural: f64, last: usize) -> Self {
+    fn of(all: &[Candidate<'_>], pair: Pair, natural: &Natural, last: usize) -> Self {
         let (a, b) = (pair.a, pair.b);
         // Everything of the last window was there before anything of this one.
         let claim = |at: usize| (at >= last, all[at].priority, all[at].uid);
         let (original, copier) = if claim(a) < claim(b) { (a, b) } else { (b, a) };
-        let share = copied_share(pair.overlap, natural);
-        Self { copier, original, share, agreement: pair.agreement }
+        let expected = if b < last { natural.across } else { natural.within };
+        Self {
+            copier,
+            original,
+            natural: expected,
+            overall: beyond(pair.overlap, expected),
+            rare: beyond(pair.rare, natural.rare),
+            agreement: pair.agreement,
+        }
+    }
+
+    fn share(&self) -> f64 {
+        self.overall.max(self.rare)
     }
 }
 
 /// The first suspicion that holds, the worst and then the eldest original first.
-fn confirm(all: &[Candidate<'_>], mut suspicions: Vec<Suspicion>, natural: f64) -> Option<Copied> {
+fn confirm(all: &[Candidate<'_>], mut suspicions: Vec<Suspicion>) -> Option<Copied> {
     suspicions.sort_by(|a, b| {
         let eldest = |suspicion: &Suspicion| all[suspicion.original].priority;
-        b.share.total_cmp(&a.share).then_with(|| eldest(a).cmp(&eldest(b)))
+        b.share().total_cmp(&a.share()).then_with(|| eldest(a).cmp(&eldest(b)))
     });
-    let hold = suspicions.into_iter().map(|suspicion| {
+    let look_closer = |mut suspicion: Suspicion| {
         let (copier, original) = (all[suspicion.copier], all[suspicion.original]);
-        let (share, agreement) = match (copier.update, original.update) {
-            (Some(copy), Some(of)) => {
-                let overlap = overlap(copy, of);
-                (copied_share(overlap.share(), natural), overlap.agreement())
-            }
-            _ => (suspicion.share, suspicion.agreement),
-        };
+        if let (Some(copy), Some(of)) = (copier.update, original.update) {
+            let overlap = overlap(copy, of);
+            suspicion.overall = beyond(overlap.share(), suspicion.natural);
+            suspicion.agreement = overlap.agreement();
+        }
         let (uid, of, window) = (copier.uid, original.uid, original.window);
-        Copied { uid, of, window, share, agreement }
-    });
-    hold.into_iter().find(|copied| copied.share >= COPIED_MIN)
+        Copied { uid, of, window, share: suspicion.share(), agreement: suspicion.agreement }
+    };
+    suspicions.into_iter().map(look_closer).find(|copied| copied.share >= COPIED_MIN)
 }
 
-/// How much of a contribution is copied when it has `overlap` in common with its original, and
-/// what is not copied has `natural`.
-fn copied_share(overlap: f64, natural: f64) -> f64 {
+/// How much of a contribution is copied that has `overlap` in common with its original, where what
+/// is not copied has `natural`.
+fn beyond(overlap: f64, natural: f64) -> f64 {
     ((overlap - natural) / (1.0 - natural)).clamp(0.0, 1.0)
 }

@@ -1,35 +1,37 @@
-//! Which pairs of sketches have much in common: a join over the places that they hold.
+//! What pairs of sketches have in common: a join over the places that they hold.
 //!
 //! All places lie in one sorted list, those of one place side by side, so that each sketch meets
-//! only the others that keep the same values. Memory is that list and one counter per sketch.
+//! only the others that keep the same values. Beside all places, those are counted that hardly
+//! anybody else holds: honest peers agree on the values that everybody finds, and a copy that was
+//! changed as much as honest peers differ still has the odd ones of its original.
 
 use super::sketch::Sketch;
-use crate::rules::COPIED_MIN;
+use crate::rules::{RARE_COUNT_MIN, RARE_SHARE};
 
-/// Two sketches with much in common, by their number.
+/// Two sketches, by their number, `a` after `b`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Pair {
     pub(super) a: usize,
     pub(super) b: usize,
     /// Share of the places that both hold.
     pub(super) overlap: f64,
-    /// Of those, the share at which both values have the same sign.
+    /// The same of the places that hardly anybody else holds; the larger of both views. 0 where
+    /// there are too few, and between windows.
+    pub(super) rare: f64,
+    /// Of the shared places, the share at which both values have the same sign.
     pub(super) agreement: f64,
 }
 
-/// What the comparison gave.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Pairs {
-    /// A quarter of the pairs within the window have no more in common than this.
-    pub(super) lower_quartile: f64,
-    /// Pairs that may be copies.
-    pub(super) alike: Vec<Pair>,
+/// Counts of one pair.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    shared: u32,
+    agreed: u32,
+    /// Shared, and held by few others.
+    rare: u32,
+    /// Those of them that would not count as rare if only one of the two held them.
+    edge: u32,
 }
-
-/// Steps in which overlaps are counted for the quartile.
-const STEPS: usize = 1000;
-/// Standard errors that an estimate may be too low by and is still looked into.
-const ERRORS: f64 = 4.0;
 
 /// A place of one sketch.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,74 +41,94 @@ struct Held {
     negative: bool,
 }
 
-/// Compares every sketch with every other, but not the first `last` among themselves.
-pub(super) fn compare(sketches: &[&Sketch], last: usize) -> Pairs {
-    let held = all_places(sketches);
-    let mut places_of: Vec<Vec<u32>> =
-        sketches.iter().map(|sketch| Vec::with_capacity(sketch.values())).collect();
-    for (at, held) in held.iter().enumerate() {
-        places_of[held.owner as usize].push(at as u32);
-    }
-    let mut counts = vec![[0_u32; 2]; sketches.len()];
-    let mut histogram = vec![0_u64; STEPS + 1];
-    let mut alike = Vec::new();
+/// All places of all sketches.
+struct Places {
+    /// By place, then by owner.
+    held: Vec<Held>,
+    /// How many sketches of the window hold the place, for each of `held`.
+    holders: Vec<u32>,
+    /// Which of `held` belong to each sketch.
+    of: Vec<Vec<u32>>,
+}
+
+/// Compares every sketch with every one before it, but not the first `last`, those of the window
+/// before, among themselves.
+pub(super) fn compare(sketches: &[&Sketch], last: usize) -> Vec<Pair> {
+    let places = Places::new(sketches, last);
+    // Others that may hold a rare place, beside the pair itself.
+    let others_max = (RARE_SHARE * (sketches.len() - last).saturating_sub(2) as f64) as u32;
+    let alone: Vec<u32> = (0..sketches.len()).map(|of| places.alone(of, others_max)).collect();
+    let mut counts = vec![Counts::default(); sketches.len()];
+    let mut pairs = Vec::new();
     for a in last..sketches.len() {
-        counts[..a].fill([0; 2]);
-        for at in &places_of[a] {
-            count_others(&held, *at as usize, &mut counts);
-        }
-        for (b, [shared, agreed]) in counts[..a].iter().copied().enumerate() {
+        counts[..a].fill(Counts::default());
+        places.count_shared(a, others_max, &mut counts);
+        for (b, counts) in counts[..a].iter().enumerate() {
             let values = (sketches[a].values() + sketches[b].values()) as f64 / 2.0;
-            if values == 0.0 {
-                continue;
-            }
-            let overlap = f64::from(shared) / values;
-            if b >= last {
-                histogram[((overlap * STEPS as f64) as usize).min(STEPS)] += 1;
-            }
-            if overlap + ERRORS * 0.5 / values.sqrt() >= COPIED_MIN {
-                let agreement = f64::from(agreed) / f64::from(shared.max(1));
-                alike.push(Pair { a, b, overlap, agreement });
+            let rare = if b < last { 0.0 } else { counts.rare_share(alone[a].min(alone[b])) };
+            let agreement = f64::from(counts.agreed) / f64::from(counts.shared.max(1));
+            let overlap = f64::from(counts.shared) / values.max(1.0);
+            pairs.push(Pair { a, b, overlap, rare, agreement });
+        }
+    }
+    pairs
+}
+
+impl Counts {
+    /// Share of rare places that both hold, of those that the one with fewer of them holds.
+    fn rare_share(&self, alone: u32) -> f64 {
+        match alone + self.edge {
+            few if few < RARE_COUNT_MIN => 0.0,
+            held => f64::from(self.rare) / f64::from(held),
+        }
+    }
+}
+
+impl Places {
+    fn new(sketches: &[&Sketch], last: usize) -> Self {
+        let total = sketches.iter().map(|sketch| sketch.values()).sum();
+        let mut held = Vec::with_capacity(total);
+        for (owner, sketch) in sketches.iter().enumerate() {
+            held.extend(sketch.places().iter().map(|place| Held {
+                place: place >> 1,
+                owner: owner as u32,
+                negative: place & 1 == 1,
+            }));
+        }
+        held.sort_unstable();
+        let mut holders = Vec::with_capacity(total);
+        for place in held.chunk_by(|a, b| a.place == b.place) {
+            let current = place.iter().filter(|held| held.owner as usize >= last).count();
+            holders.extend(std::iter::repeat_n(current as u32, place.len()));
+        }
+        let mut of: Vec<Vec<u32>> =
+            sketches.iter().map(|sketch| Vec::with_capacity(sketch.values())).collect();
+        for (at, held) in held.iter().enumerate() {
+            of[held.owner as usize].push(at as u32);
+        }
+        Self { held, holders, of }
+    }
+
+    /// Places of one sketch that at most `others_max` others hold.
+    fn alone(&self, of: usize, others_max: u32) -> u32 {
+        let rare = |at: &&u32| self.holders[**at as usize] <= others_max + 1;
+        self.of[of].iter().filter(rare).count() as u32
+    }
+
+    /// Counts, for each place of `a`, every sketch before it that holds it too.
+    fn count_shared(&self, a: usize, others_max: u32, counts: &mut [Counts]) {
+        for at in self.of[a].iter().map(|at| *at as usize) {
+            let (own, holders) = (self.held[at], self.holders[at]);
+            let is_rare = u32::from(holders <= others_max + 2);
+            let is_edge = u32::from(holders == others_max + 2);
+            let others = self.held[..at].iter().rev();
+            for other in others.take_while(|other| other.place == own.place) {
+                let counts = &mut counts[other.owner as usize];
+                counts.shared += 1;
+                counts.agreed += u32::from(other.negative == own.negative);
+                counts.rare += is_rare;
+                counts.edge += is_edge;
             }
         }
     }
-    Pairs { lower_quartile: lower_quartile(&histogram), alike }
-}
-
-/// The places of all sketches, equal ones side by side in the order of their owners.
-fn all_places(sketches: &[&Sketch]) -> Vec<Held> {
-    let total = sketches.iter().map(|sketch| sketch.values()).sum();
-    let mut held = Vec::with_capacity(total);
-    for (owner, sketch) in sketches.iter().enumerate() {
-        held.extend(sketch.places().iter().map(|place| Held {
-            place: place >> 1,
-            owner: owner as u32,
-            negative: place & 1 == 1,
-        }));
-    }
-    held.sort_unstable();
-    held
-}
-
-/// Counts, for the place at `at`, every sketch before its owner that holds it too, and with the
-/// same sign.
-fn count_others(held: &[Held], at: usize, counts: &mut [[u32; 2]]) {
-    let own = held[at];
-    let others = held[..at].iter().rev().take_while(|other| other.place == own.place);
-    for other in others {
-        let [shared, agreed] = &mut counts[other.owner as usize];
-        *shared += 1;
-        *agreed += u32::from(other.negative == own.negative);
-    }
-}
-
-/// The overlap that a quarter of the counted pairs do not exceed; 0 of none.
-fn lower_quartile(histogram: &[u64]) -> f64 {
-    let pairs: u64 = histogram.iter().sum();
-    let mut below = 0;
-    let step = histogram.iter().position(|count| {
-        below += count;
-        4 * below >= pairs
-    });
-    step.unwrap_or(0) as f64 / STEPS as f64
 }
