@@ -44,7 +44,7 @@ impl Draw {
 
     /// A number below `bound`, which is not 0; each alike up to one in 2^64.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        (u128::from(self.word()) * u128::from(bound) >> 64) as u64
+        ((u128::from(self.word()) * u128::from(bound)) >> 64) as u64
     }
 
     /// A number above 0 and at most 1.

@@ -85,7 +85,8 @@ impl Seat {
 
     /// Whether it takes part in the window's match, given what came from it.
     pub(crate) fn plays(&self, outcome: &Outcome) -> bool {
-        self.barred == 0 && *outcome != Outcome::Sound && !(self.is_away() && !outcome.is_sound())
+        let is_there = outcome.is_sound() || !self.is_away();
+        self.barred == 0 && is_there && *outcome != Outcome::Sound
     }
 
     /// Takes in what happened; `rating` is that after the match.

@@ -174,6 +174,17 @@ fn exact_perturbed_and_partial_copies_are_found_where_honest_peers_share_two_fif
 }
 
 #[test]
+fn noise_does_not_make_copies_of_honest_peers() {
+    let mut peers = honest(0.5);
+    for uid in 40..50 {
+        let noise = chunks(u64::from(uid), u64::from(uid), 0.0);
+        peers.push(Sent(uid, THIS, arrived(0), update(&noise)));
+    }
+    let found = look(&peers, &[], false);
+    assert!(found.copies.is_empty(), "{found:?}");
+}
+
+#[test]
 fn a_copy_of_the_last_window_is_found_whoever_sends_it() {
     let before = Window(THIS.0 - 1);
     let last: Vec<Sent> = (0..12)

@@ -6,7 +6,7 @@ use bench::{Cli, Command, TableArgs, learning::LearningArgs};
 use clap::Parser;
 use serde_json::Value;
 
-const IDS: [&str; 9] = ["C01", "C02", "C03", "C04", "C05", "C06", "C07", "C08", "D01"];
+const IDS: [&str; 10] = ["C01", "C02", "C03", "C04", "C05", "C06", "C07", "C08", "D01", "V02"];
 
 fn quick(args: &[&str]) -> String {
     let cli = Cli::parse_from(["bench", "--quick", "--threads", "2"].iter().chain(args));

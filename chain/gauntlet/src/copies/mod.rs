@@ -57,7 +57,7 @@ pub struct Copied {
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Copies {
-    /// What honest peers have in common.
+    /// What peers have in common in the median.
     pub natural: Natural,
     /// The copies, by ascending uid, each beside the original that most of it is from.
     pub copies: Vec<Copied>,
@@ -79,7 +79,7 @@ pub fn find(current: &[Candidate<'_>], last: &[Candidate<'_>]) -> Copies {
     let all: Vec<Candidate<'_>> = last.iter().chain(current).copied().collect();
     let sketches: Vec<&Sketch> = all.iter().map(|candidate| candidate.sketch).collect();
     let pairs = pairs::compare(&sketches, last.len());
-    let natural = Natural::of(&pairs, last.len());
+    let natural = Natural::of_each(&pairs, all.len(), last.len());
     let mut by_copier: Vec<Vec<Suspicion>> = vec![Vec::new(); all.len()];
     for pair in pairs {
         let suspicion = Suspicion::of(&all, pair, &natural, last.len());
@@ -90,7 +90,7 @@ pub fn find(current: &[Candidate<'_>], last: &[Candidate<'_>]) -> Copies {
     let confirmed = by_copier.into_iter().filter_map(|suspicions| confirm(&all, suspicions));
     let mut copies: Vec<Copied> = confirmed.collect();
     copies.sort_by_key(|copied| copied.uid);
-    Copies { natural, copies }
+    Copies { natural: Natural::median(&natural[last.len()..]), copies }
 }
 
 /// A pair whose sketches have more in common than is natural.
@@ -107,11 +107,12 @@ struct Suspicion {
 }
 
 impl Suspicion {
-    fn of(all: &[Candidate<'_>], pair: Pair, natural: &Natural, last: usize) -> Self {
+    fn of(all: &[Candidate<'_>], pair: Pair, natural: &[Natural], last: usize) -> Self {
         let (a, b) = (pair.a, pair.b);
         // Everything of the last window was there before anything of this one.
         let claim = |at: usize| (at >= last, all[at].priority, all[at].uid);
         let (original, copier) = if claim(a) < claim(b) { (a, b) } else { (b, a) };
+        let natural = natural[a].max(natural[b]);
         let expected = if b < last { natural.across } else { natural.within };
         Self {
             copier,

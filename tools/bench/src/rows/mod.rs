@@ -2,6 +2,7 @@
 
 mod attention;
 mod bytes;
+mod copies;
 mod cross_entropy;
 mod elementwise;
 mod linear;
@@ -71,7 +72,7 @@ impl Rotation {
     }
 }
 
-const SCENARIOS: [Scenario; 10] = [
+const SCENARIOS: [Scenario; 11] = [
     Scenario { id: "C01", what: "matrix products", measure: linear::rows },
     Scenario { id: "C02", what: "matrix products in bf16", measure: linear::rows_bf16 },
     Scenario { id: "C03", what: "training step", measure: train_step::rows },
@@ -82,13 +83,14 @@ const SCENARIOS: [Scenario; 10] = [
     Scenario { id: "C07", what: "compression, outer step", measure: sparseloco::rows },
     Scenario { id: "C08", what: "bytes and hashes", measure: bytes::rows },
     Scenario { id: "D01", what: "dataset loader", measure: loader::rows },
+    Scenario { id: "V02", what: "copies", measure: copies::rows },
 ];
 
 /// What `--help` ends with.
 pub(crate) const HELP: &str = "\
 Rows: C01 matrix products, C02 the same in bf16, C03 training step, C04 the same in bf16, C05
 attention, C06 cross-entropy, RMSNorm, SwiGLU and AdamW, C07 compression and outer step, C08 bytes
-and hashes, D01 dataset loader.
+and hashes, D01 dataset loader, V02 copies among contributions.
 
 Examples:
   cargo run -p bench --release -- --filter C03,C07
