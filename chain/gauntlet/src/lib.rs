@@ -4,7 +4,7 @@
 //! Pure: no I/O, no clock, no randomness but what a secret given as an argument yields. All
 //! arithmetic is IEEE 754 in a fixed order with the functions of `libm`, so that the same evidence
 //! gives the same bits on every machine. [`Book`] holds what is known of all peers and takes one
-//! window of evidence at a time; [`copies`](copies::find) looks through contributions for others'
+//! window of evidence at a time; [`copies::find`] looks through contributions for others'
 //! work. All numbers that are somebody's choice are in [`rules`].
 
 mod book;

@@ -72,9 +72,10 @@ pub const HARM_KNOWN_MIN: u32 = 4;
 /// Windows for which a barred peer does not count. Lowering this makes copying a business.
 pub const BAR_WINDOWS: u32 = 20;
 
-/// Share of a contribution that must be another's to call it a copy, beyond what honest peers
-/// share. Lowering this accuses honest peers; raising it lets partial copies pass.
-pub const COPIED_MIN: f64 = 0.25;
+/// Share of a contribution that must be another's to call it a copy, beyond what is natural: twice
+/// the largest seen of honest peers (0.075), well below copies with 60 % of their values changed
+/// (0.245). Lowering this accuses honest peers; raising it lets partial copies pass.
+pub const COPIED_MIN: f64 = 0.15;
 /// Most that honest peers are ever taken to share, whatever most pairs of a window do.
 /// Raising this lets a majority of copies pass as natural; lowering it accuses honest peers.
 pub const NATURAL_MAX: f64 = 0.8;

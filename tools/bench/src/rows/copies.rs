@@ -20,7 +20,7 @@ const COPIES_EVERY: usize = 64;
 
 pub(super) fn rows(bench: &Bench) -> Result<Vec<Row>, BenchError> {
     // Four tensors of 16 Mi parameters keep 1 Mi values.
-    let (peers, side) = if bench.quick { (64, 256) } else { (256, 4096) };
+    let (peers, side) = if bench.quick { (64, 1024) } else { (256, 4096) };
     let shapes = vec![SparseShape::new(Shape::Matrix(side, side).tiling(), K); 4];
     let updates = updates(peers, &shapes);
     let sketcher = Sketcher::new(&shapes, &Secret::new([1; 32]), THIS);
