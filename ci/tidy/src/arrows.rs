@@ -14,7 +14,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("chain", &["wire"]),
     ("gauntlet", &["wire"]),
     ("basilica", &["wire"]),
-    ("bench", &["kernels", "runtime", "model", "wire", "bucket"]),
+    ("bench", &["kernels", "runtime", "model", "wire", "bucket", "gauntlet"]),
     (
         "cov72",
         &[
