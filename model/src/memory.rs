@@ -51,6 +51,12 @@ pub fn peak_memory() -> Option<usize> {
     meminfo("/proc/self/status", "VmHWM:")
 }
 
+/// The part of this process's memory that holds pages of files, in bytes: the program and the
+/// mapped data set. The system takes them back when it needs memory.
+pub fn file_memory() -> Option<usize> {
+    meminfo("/proc/self/status", "RssFile:")
+}
+
 fn meminfo(path: &str, key: &str) -> Option<usize> {
     let text = std::fs::read_to_string(path).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(key))?;

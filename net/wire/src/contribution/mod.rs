@@ -17,13 +17,29 @@ pub use shape::BodyShape;
 
 use rayon::prelude::*;
 
-use crate::{Keypair, SparseTensor};
+use crate::{Keypair, Rejection, SampleDigest, SparseTensor};
 
 /// Bytes of the header that are signed. Changing this breaks every contribution.
 pub const SIGNED_BYTES: usize = 232;
 
 /// Bytes before the body: signed header and signature.
 pub const HEADER_BYTES: usize = SIGNED_BYTES + 64;
+
+/// Reads an object through all stages; `samples` is the digest of the assigned samples, where
+/// somebody knows it.
+///
+/// # Errors
+/// The first check that it fails.
+pub fn read(
+    object: &[u8],
+    expected: &Expected<'_>,
+    samples: Option<SampleDigest>,
+) -> Result<Contribution, Rejection> {
+    let header = Header::parse(object)?;
+    let verified = header.verify(expected)?;
+    samples.map_or(Ok(()), |samples| header.verify_samples(samples))?;
+    verified.body(&object[HEADER_BYTES..])?.decode()
+}
 
 /// Writes and signs a contribution: `tensors` holds one update per tensor, in the layout's order.
 ///

@@ -60,18 +60,7 @@ impl Node {
         if replica.root() != manifest.parent_root {
             return self.mend(replica, manifest).await;
         }
-        let gathered = loop {
-            if let Some(gathered) = self.gather_merged(manifest).await {
-                break gathered;
-            }
-            match self.gather(manifest, None).await? {
-                Some(gathered) => break gathered,
-                None => self.voice.say("nobody delivers what the manifest lists; waiting"),
-            }
-        };
-        let round: Vec<_> = gathered.iter().map(|(uid, update)| (*uid, &update[..])).collect();
-        replica.step(&round)?;
-        replica.hash();
+        self.apply(replica, manifest).await?;
         if replica.root() == manifest.root { Ok(()) } else { self.mend(replica, manifest).await }
     }
 
@@ -170,16 +159,14 @@ impl Node {
 
     /// Sets the replica to the run's first parameters.
     fn restart(&self, replica: &mut Replica) -> Result<(), Failure> {
-        let (model, seed) = (self.run.model.clone(), self.run.seed);
-        replica.fill(|_, values| Ok(model::initial_params(&model, seed, values)?))
+        replica.change(|values| model::initial_params(&self.run.model, self.run.seed, values))?;
+        replica.hash();
+        Ok(())
     }
 
-    /// One window of a history, from its merged update; waits for a source.
-    async fn apply_exactly(
-        &mut self,
-        replica: &mut Replica,
-        manifest: &Manifest,
-    ) -> Result<(), Failure> {
+    /// Takes the outer step with what `manifest` lists, from its merged update where there is one;
+    /// waits for a source.
+    async fn apply(&mut self, replica: &mut Replica, manifest: &Manifest) -> Result<(), Failure> {
         let gathered = loop {
             if let Some(gathered) = self.gather_merged(manifest).await {
                 break gathered;
@@ -193,6 +180,16 @@ impl Node {
         let round: Vec<_> = gathered.iter().map(|(uid, update)| (*uid, &update[..])).collect();
         replica.step(&round)?;
         replica.hash();
+        Ok(())
+    }
+
+    /// One window of a history.
+    async fn apply_exactly(
+        &mut self,
+        replica: &mut Replica,
+        manifest: &Manifest,
+    ) -> Result<(), Failure> {
+        self.apply(replica, manifest).await?;
         if replica.root() == manifest.root {
             return Ok(());
         }
@@ -209,9 +206,8 @@ impl Node {
     /// The replica differs from everybody's: names the tensors, makes them anew and takes them.
     async fn mend(&mut self, replica: &mut Replica, manifest: &Manifest) -> Result<(), Failure> {
         let expected = manifest.state(self.shape.layout()).expect("checked when it was read");
-        let mut sound = replica.copy();
-        // Whatever the copy holds now, it must not count as a base.
-        self.restart(&mut sound)?;
+        // Not a copy: what this replica holds must not count as a base.
+        let mut sound = replica.anew(&self.run)?;
         let followed = self.followed.len();
         self.replay(&mut sound, manifest.reference()).await?;
         self.followed.truncate(followed);

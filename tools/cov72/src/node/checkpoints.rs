@@ -3,16 +3,16 @@
 
 use std::ops::Range;
 
-use bucket::{Bytes, KeyPrefix, Limits, ObjectKey};
+use bucket::{Bucket, Bytes, KeyPrefix, Limits, ObjectKey};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use wire::protocol::CHECKPOINT_BYTES_MAX;
 use wire::{
     BlockNumber, CheckpointIndex, CheckpointPart, Content, Digest, Document, Layout, Manifest,
-    Shape, SignedCheckpointIndex, StateRoot, Tensor, Window, protocol,
+    SignedCheckpointIndex, StateRoot, Tensor, Window, protocol,
 };
 
-use super::{Node, Replica};
+use super::{Node, Pace, Replica};
 use crate::failure::Failure;
 
 /// A part holds whole tensors up to this many bytes, and at least one.
@@ -65,11 +65,16 @@ pub(crate) async fn newest_checkpoint(node: &Node) -> Option<(Window, Digest)> {
     let is_index = |key: &ObjectKey| matches!(key, ObjectKey::CheckpointIndex { .. });
     let indices = objects.into_iter().map(|object| object.key).filter(is_index);
     let key = indices.max_by_key(|key| key.window())?;
-    let bytes_max = CHECKPOINT_BYTES_MAX as u64;
-    let limits = Limits { bytes_max, timeout: node.pace.read_time(bytes_max) };
-    let text = node.bucket.get(&key, limits).await.ok()?;
-    let index = SignedCheckpointIndex::parse(&text).ok()?.into_document();
+    let index = read_index(&node.bucket, &key, node.pace).await?;
     Some((index.window, index.hash()))
+}
+
+/// A signed index, if the bucket has it.
+async fn read_index(source: &Bucket, key: &ObjectKey, pace: Pace) -> Option<CheckpointIndex> {
+    let bytes_max = CHECKPOINT_BYTES_MAX as u64;
+    let limits = Limits { bytes_max, timeout: pace.read_time(bytes_max) };
+    let text = source.get(key, limits).await.ok()?;
+    Some(SignedCheckpointIndex::parse(&text).ok()?.into_document())
 }
 
 impl Node {
@@ -86,11 +91,8 @@ impl Node {
     async fn checkpoint_index(&mut self, manifest: &Manifest) -> Option<CheckpointIndex> {
         let (window, hash) = manifest.checkpoint?;
         let key = ObjectKey::CheckpointIndex { run: self.run_id, window };
-        let bytes_max = CHECKPOINT_BYTES_MAX as u64;
-        let limits = Limits { bytes_max, timeout: self.pace.read_time(bytes_max) };
         let source = self.directory.bucket(manifest.validator)?;
-        let text = source.get(&key, limits).await.ok()?;
-        let index = SignedCheckpointIndex::parse(&text).ok()?.into_document();
+        let index = read_index(&source, &key, self.pace).await?;
         let fits = index.hash() == hash
             && index.run == self.run_id
             && index.layout == self.shape.layout()
@@ -107,7 +109,7 @@ impl Node {
     ) -> Result<(), Failure> {
         loop {
             if let Some(index) = self.checkpoint_index(manifest).await
-                && self.load_parts(replica, manifest, &index).await?
+                && self.load_parts(replica, manifest, &index).await
             {
                 if replica.root() == index.root {
                     return Ok(());
@@ -129,30 +131,27 @@ impl Node {
         replica: &mut Replica,
         manifest: &Manifest,
         index: &CheckpointIndex,
-    ) -> Result<bool, Failure> {
+    ) -> bool {
         let sources = self.directory.mirrors(manifest.validator);
         for (number, part) in index.parts.iter().enumerate() {
             let first = part.first_tensor as usize;
             let tensors = first..first + part.tensors as usize;
             let tensors = self.layout.tensors()[tensors].to_vec();
             if part.object.bytes > bytes_max(&tensors) {
-                return Ok(false);
+                return false;
             }
             self.voice.doing(&format!("fetching checkpoint part {}", number + 1));
             let key = ObjectKey::checkpoint(self.run_id, index.window, number as u32);
             let Some(bytes) = self.read_content(&sources, &key, part.object).await else {
-                return Ok(false);
+                return false;
             };
-            let mut whole = false;
-            replica.fill(|_, values| {
-                whole = decode(&tensors, &bytes, values).is_some();
-                Ok(())
-            })?;
-            if !whole {
-                return Ok(false);
+            if replica.change(|values| decode(&tensors, &bytes, values)).is_none() {
+                return false;
             }
         }
-        Ok(true)
+        // Once, for it takes as long as reading all parameters.
+        replica.hash();
+        true
     }
 }
 
@@ -174,7 +173,7 @@ fn cut(layout: &Layout) -> Vec<Range<usize>> {
 fn encode(tensors: &[Tensor], params: &[f32]) -> Result<Vec<u8>, Failure> {
     let views = tensors.iter().map(|tensor| {
         let bytes = bytemuck::cast_slice(&params[tensor.range()]);
-        let view = TensorView::new(Dtype::F32, extents(tensor), bytes);
+        let view = TensorView::new(Dtype::F32, tensor.shape.extents(), bytes);
         (tensor.name.as_str(), view.expect("as long as its shape"))
     });
     safetensors::serialize(views, None)
@@ -189,7 +188,7 @@ fn decode(tensors: &[Tensor], part: &[u8], params: &mut [f32]) -> Option<()> {
     }
     for tensor in tensors {
         let view = file.tensor(&tensor.name).ok()?;
-        if view.dtype() != Dtype::F32 || view.shape() != extents(tensor) {
+        if view.dtype() != Dtype::F32 || view.shape() != tensor.shape.extents() {
             return None;
         }
         let values = view.data().chunks_exact(4);
@@ -198,13 +197,6 @@ fn decode(tensors: &[Tensor], part: &[u8], params: &mut [f32]) -> Option<()> {
         }
     }
     Some(())
-}
-
-fn extents(tensor: &Tensor) -> Vec<usize> {
-    match tensor.shape {
-        Shape::Vector(n) => vec![n],
-        Shape::Matrix(rows, cols) => vec![rows, cols],
-    }
 }
 
 fn bytes_max(tensors: &[Tensor]) -> u64 {

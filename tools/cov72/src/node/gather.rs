@@ -5,7 +5,7 @@ use bucket::{Bucket, Bytes, Fetch, ObjectKey, Sources, fetch_all};
 use futures::StreamExt;
 use tokio::time::Instant;
 use wire::contribution::HEADER_BYTES;
-use wire::{Content, Manifest, Merged, MergedClaims, SparseTensor, Uid, merge};
+use wire::{Content, Manifest, Merged, MergedClaims, SparseTensor, StateRoot, Uid, Window, merge};
 
 use super::Node;
 use crate::failure::Failure;
@@ -61,17 +61,18 @@ impl Node {
         Some(gathered)
     }
 
+    /// What the merged update of a window says of itself.
+    pub(crate) fn merged_claims(&self, window: Window, parent_root: StateRoot) -> MergedClaims {
+        MergedClaims { run: self.run_id, window, parent_root }
+    }
+
     /// The merged update of `manifest`'s window, made anew from what the owners hold.
     pub(crate) async fn merge_payloads(&mut self, manifest: &Manifest) -> Option<Bytes> {
         let body =
             |object: &Bytes| (object.len() > HEADER_BYTES).then(|| object.slice(HEADER_BYTES..));
         let bodies = self.fetch_listed(manifest, None, body).await?;
         let bodies: Vec<_> = bodies.iter().map(|(uid, body)| (*uid, &body[..])).collect();
-        let claims = MergedClaims {
-            run: self.run_id,
-            window: manifest.window,
-            parent_root: manifest.parent_root,
-        };
+        let claims = self.merged_claims(manifest.window, manifest.parent_root);
         let merged = Bytes::from(merge(&claims, &self.shape, &bodies));
         (Some(Content::of(&merged)) == manifest.merged).then_some(merged)
     }
@@ -109,11 +110,7 @@ impl Node {
     pub(crate) async fn gather_merged(&mut self, manifest: &Manifest) -> Option<Gathered> {
         let Some(wanted) = manifest.merged else { return Some(Vec::new()) };
         let object = self.merged_object(manifest, wanted).await?;
-        let claims = MergedClaims {
-            run: self.run_id,
-            window: manifest.window,
-            parent_root: manifest.parent_root,
-        };
+        let claims = self.merged_claims(manifest.window, manifest.parent_root);
         let merged = Merged::parse(&object, &claims, &self.shape).ok()?;
         let uids = merged.uids().iter().enumerate();
         let sections = self.shape.sections().len();

@@ -86,6 +86,11 @@ impl Replica {
         self.tree.differing(&before)
     }
 
+    /// A second replica, of the run's first parameters.
+    pub(crate) fn anew(&self, run: &RunDescription) -> Result<Self, Failure> {
+        Self::genesis(&self.device, &self.layout, run)
+    }
+
     /// A second copy, with memory of its own.
     pub(crate) fn copy(&self) -> Self {
         let mut buffer = self.device.alloc::<f32>(self.layout.params());
@@ -122,16 +127,10 @@ impl Replica {
         names.join(", ") + &more
     }
 
-    /// Fills the vector, tensor by tensor, and hashes it.
-    pub(crate) fn fill(
-        &mut self,
-        fill: impl FnOnce(&Layout, &mut [f32]) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
+    /// Changes the parameters; the tree is the old one until [`Replica::hash`].
+    pub(crate) fn change<T>(&mut self, change: impl FnOnce(&mut [f32]) -> T) -> T {
         let mut shared = write(&self.shared);
-        fill(&self.layout, shared.as_host_mut().expect("replicas live on the CPU"))?;
-        drop(shared);
-        self.hash();
-        Ok(())
+        change(shared.as_host_mut().expect("replicas live on the CPU"))
     }
 }
 

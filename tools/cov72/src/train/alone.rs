@@ -10,7 +10,7 @@ use chain::{Blocks, Chain, DevChain, DevChainOptions, SystemClock};
 use tokio::time::Instant;
 use wire::contribution;
 use wire::{
-    BodyShape, Expected, Header, Keypair, Layout, Netuid, Rejected, Rejection, RunDescription,
+    BodyShape, Expected, Keypair, Layout, Netuid, Rejected, Rejection, RunDescription,
     SparseTensor, Uid, Window, WindowRecord,
 };
 
@@ -141,8 +141,7 @@ impl Alone {
 
     fn decode(&self, sent: &Sent, object: &[u8]) -> Result<Vec<SparseTensor>, Rejection> {
         let samples = self.run.inner.steps * self.run.inner.batch_samples;
-        let header = Header::parse(object)?;
-        let verified = header.verify(&Expected {
+        let expected = Expected {
             run: self.run.id(),
             window: sent.window,
             uid: self.uid,
@@ -150,9 +149,8 @@ impl Alone {
             parent_root: sent.parent_root,
             samples: samples..=samples,
             shape: &self.shape,
-        })?;
-        header.verify_samples(sent.sample_digest)?;
-        Ok(verified.body(&object[contribution::HEADER_BYTES..])?.decode()?.tensors)
+        };
+        Ok(contribution::read(object, &expected, Some(sent.sample_digest))?.tensors)
     }
 
     /// The window is over: the next one begins at once. A chain that is ahead already, because this

@@ -7,10 +7,9 @@ use bucket::{Bucket, BucketError, Bytes, Limits, ObjectKey};
 use futures::StreamExt;
 use runtime::dataset::Dataset;
 use tokio::time::Instant;
-use wire::contribution::HEADER_BYTES;
 use wire::{
-    Content, Digest, Expected, ForeignText, Header, Hotkey, Rejected, Rejection, SampleDigest,
-    Span, SparseTensor, StateRoot, Uid,
+    Content, Digest, Expected, ForeignText, Hotkey, Rejected, Rejection, SampleDigest, Span,
+    SparseTensor, StateRoot, Uid, contribution,
 };
 
 use super::patience::Patience;
@@ -205,23 +204,19 @@ fn check(
     {
         return Ok(Err(Rejection::Late { late_ms: of.modified_ms - deadline_ms }));
     }
-    let sound = || {
-        let header = Header::parse(&object)?;
-        let verified = header.verify(&Expected {
-            run: node.run_id,
-            window: span.window,
-            uid: of.uid,
-            hotkey: of.hotkey,
-            parent_root: of.parent_root,
-            samples: samples..=samples,
-            shape: &node.shape,
-        })?;
-        header.verify_samples(digest)?;
-        let update = verified.body(&object[HEADER_BYTES..])?.decode()?.tensors;
-        let (uid, object, modified_ms) = (of.uid, object.clone(), of.modified_ms);
-        Ok(Sound { uid, object, update, body_hash: header.body_hash, modified_ms })
+    let expected = Expected {
+        run: node.run_id,
+        window: span.window,
+        uid: of.uid,
+        hotkey: of.hotkey,
+        parent_root: of.parent_root,
+        samples: samples..=samples,
+        shape: &node.shape,
     };
-    Ok(sound())
+    Ok(contribution::read(&object, &expected, Some(digest)).map(|read| {
+        let (uid, modified_ms, body_hash) = (of.uid, of.modified_ms, read.header.body_hash);
+        Sound { uid, object, update: read.tensors, body_hash, modified_ms }
+    }))
 }
 
 /// The verdict on every seat. Of equal bodies the one that the storage took first counts.

@@ -6,8 +6,8 @@ use runtime::dataset::Dataset;
 use tokio::time::Instant;
 use wire::contribution::HEADER_BYTES;
 use wire::{
-    Accepted, BlockNumber, Content, Digest, Document, Manifest, ManifestRef, MergedClaims, Role,
-    SignedManifest, Span, StateRoot, Window, WindowRecord, merge, protocol,
+    Accepted, BlockNumber, Content, Digest, Document, Manifest, ManifestRef, Role, SignedManifest,
+    Span, StateRoot, Window, WindowRecord, merge, protocol,
 };
 
 use super::judge::{Judged, judge};
@@ -88,10 +88,7 @@ impl Validator {
         self.checkpoint = newest_checkpoint(&self.node).await;
         let Some(manifest) = last else { return Ok(()) };
         // It may have been killed before the update was there for others.
-        let root = manifest.parent_root;
-        let (run_id, uid) = (self.node.run_id, self.node.uid);
-        let mut record = WindowRecord::new(run_id, window, uid, Role::Validator, root);
-        self.mirror(&manifest, None, &mut record).await
+        self.mirror(&manifest, None).await.map(drop)
     }
 
     async fn window(&mut self) -> Result<(), Failure> {
@@ -157,8 +154,7 @@ impl Validator {
         let merged = (!judged.accepted.is_empty()).then(|| {
             let bodies: Vec<_> =
                 judged.accepted.iter().map(|a| (a.uid, &a.object[HEADER_BYTES..])).collect();
-            let parent_root = record.parent_root;
-            let claims = MergedClaims { run: node.run_id, window: span.window, parent_root };
+            let claims = node.merged_claims(span.window, record.parent_root);
             Bytes::from(merge(&claims, &node.shape, &bodies))
         });
         let accepted =
@@ -218,18 +214,15 @@ impl Validator {
         self.span = self.node.pass(manifest);
         record.accepted = manifest.accepted.iter().map(|accepted| accepted.uid).collect();
         record.rejected.clone_from(&manifest.rejected);
-        self.mirror(manifest, merged, record).await?;
+        record.up_bytes += self.mirror(manifest, merged).await?;
         self.keep_checkpoint().await
     }
 
-    /// Puts manifest and merged update into the own bucket, as far as it takes them.
-    async fn mirror(
-        &mut self,
-        manifest: &Manifest,
-        merged: Option<Bytes>,
-        record: &mut WindowRecord,
-    ) -> Result<(), Failure> {
+    /// Puts manifest and merged update into the own bucket, as far as it takes them; the bytes of
+    /// the update.
+    async fn mirror(&mut self, manifest: &Manifest, merged: Option<Bytes>) -> Result<u64, Failure> {
         let (run, window) = (self.node.run_id, manifest.window);
+        let mut merged_bytes = 0;
         let deadline = self.span.deadline;
         if let Some(wanted) = manifest.merged {
             let key = ObjectKey::Merged { run, window };
@@ -241,7 +234,7 @@ impl Validator {
                 },
             };
             if let Some(merged) = merged {
-                record.up_bytes += merged.len() as u64;
+                merged_bytes = merged.len() as u64;
                 self.node.put_until(&key, merged, deadline).await?;
             }
         }
@@ -251,7 +244,7 @@ impl Validator {
             let key = ObjectKey::window_manifest(run, window, manifest.validator);
             self.node.put_until(&key, text.into(), deadline).await?;
         }
-        Ok(())
+        Ok(merged_bytes)
     }
 
     /// Publishes a checkpoint when it is time, and removes what nobody needs after it.
