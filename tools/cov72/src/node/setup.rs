@@ -18,6 +18,16 @@ const REQUEST: Duration = Duration::from_secs(20);
 /// Further than this from the chain's newest block no clock of an honest machine is.
 const CLOCK_SKEW_MAX_MS: u64 = 60_000;
 
+/// Runs a node to its end.
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::ours(format!("cannot start threads: {error}")))?
+        .block_on(work)
+}
+
 /// A node's own bucket, and what others need to read it.
 pub(crate) struct OwnBucket {
     pub(crate) bucket: Bucket,
