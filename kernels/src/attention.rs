@@ -13,8 +13,12 @@ pub mod delta;
 pub mod forward;
 pub mod gradient_kv;
 pub mod gradient_q;
+#[cfg(any(not(target_arch = "nvptx64"), target_feature = "sm_90a"))]
+pub mod hopper;
 mod softmax;
 mod tile;
+#[cfg(any(not(target_arch = "nvptx64"), target_feature = "sm_90a"))]
+mod warpgroup;
 
 use tile::Rows;
 

@@ -5,8 +5,8 @@
 
 #[cfg(not(target_arch = "nvptx64"))]
 use super::Shape;
-use super::softmax::{Softmax, hide};
-use super::tile::{Held, Square, Tile, scale, times, times_rows};
+use super::softmax::{Scores, Softmax, hide};
+use super::tile::{Held, Square, Tile, times, times_rows};
 use super::{Packed, score_scale2};
 use crate::simt::*;
 
@@ -79,12 +79,12 @@ fn forward<const D16: usize, const K16: usize>(
             hide(&mut scores, first_of_warp as i32 - (tile * keys) as i32);
         }
         let factors = softmax.weigh(&mut scores);
-        scale(&mut sums, factors);
+        sums.scale(factors);
         times(&mut sums, &scores, v, 0);
         tile += 1;
     }
     let (shares, logs) = softmax.finish();
-    scale(&mut sums, shares);
+    sums.scale(shares);
     q.store(warp(), &sums, packed.out_rows(out, batch, head), first_of_warp, 0);
     if lane().is_multiple_of(4) {
         let (row, at) = (first_of_warp + lane() / 4, packed.per_query(batch, head));

@@ -8,8 +8,8 @@
 
 #[cfg(not(target_arch = "nvptx64"))]
 use super::Shape;
-use super::softmax::hide_transposed;
-use super::tile::{Square, Tile, scale, times, times_rows};
+use super::softmax::{Scores, hide_transposed};
+use super::tile::{Square, Tile, times, times_rows};
 use super::{Packed, score_scale, score_scale2};
 use crate::simt::*;
 
@@ -131,11 +131,16 @@ fn gradient_kv<const D16: usize, const Q16: usize, const PART: usize, const THRE
         if first < first_key + KEYS {
             hide_transposed(&mut weights, first as i32 - (first_key + 16 * row) as i32);
         }
-        weigh(&mut weights, score_scale2::<D16>(), per_query);
+        let lse2: [_; Q16] = of_columns(per_query);
+        weights.each(|score, n, half, i| {
+            exp2(fma(score, score_scale2::<D16>(), -lse2[n][half][i % 2]))
+        });
         times(&mut dv, &weights, dout, column);
         let mut gradients: [Square; Q16] = [[[0.0; 4]; 2]; Q16];
         times_rows(&mut gradients, |column| v.left(row, column as u32), dout);
-        through_softmax(&mut gradients, &weights, per_query.slice(queries, queries));
+        let delta: [_; Q16] = of_columns(per_query.slice(queries, queries));
+        gradients
+            .each(|gradient, n, half, i| weights[n][half][i] * (gradient - delta[n][half][i % 2]));
         times(&mut dk, &gradients, q, column);
         if thread_idx() < 2 * queries {
             Areas::<D16, Q16>::per_query(turn + 1).st(thread_idx(), ahead);
@@ -143,60 +148,22 @@ fn gradient_kv<const D16: usize, const Q16: usize, const PART: usize, const THRE
         (head, first, turn) = (next_head, next, turn + 1);
     }
     sync_threads();
-    scale(&mut dk, [score_scale::<D16>(); 2]);
+    dk.scale([score_scale::<D16>(); 2]);
     let [dk_rows, dv_rows] = packed.kv_rows(dqkv, batch, kv_head);
     k.store(row, &dk, dk_rows, first_key + 16 * row, column);
     v.store(row, &dv, dv_rows, first_key + 16 * row, column);
 }
 
-/// Turns transposed scores into weights.
+/// The values that belong to this lane's two columns of each half of each square.
 #[inline(always)]
-fn weigh<const N: usize>(scores: &mut [Square; N], scale2: f32, lse2: Shared<f32>) {
+fn of_columns<const N: usize>(values: Shared<f32>) -> [[[f32; 2]; 2]; N] {
+    let mut columns = [[[0.0; 2]; 2]; N];
     let mut n = 0;
-    while n < N {
-        let mut half = 0;
-        while half < 2 {
-            let lse2 = lse2.ld2(column(n, half));
-            let mut i = 0;
-            while i < 4 {
-                let score = scores[n][half][i];
-                scores[n][half][i] = exp2(fma(score, scale2, -lse2[i % 2]));
-                i += 1;
-            }
-            half += 1;
-        }
+    while n < 2 * N {
+        columns[n / 2][n % 2] = values.ld2(8 * n as u32 + lane() % 4 * 2);
         n += 1;
     }
-}
-
-/// Turns gradients of weights into gradients of scores, both transposed.
-#[inline(always)]
-fn through_softmax<const N: usize>(
-    gradients: &mut [Square; N],
-    weights: &[Square; N],
-    delta: Shared<f32>,
-) {
-    let mut n = 0;
-    while n < N {
-        let mut half = 0;
-        while half < 2 {
-            let delta = delta.ld2(column(n, half));
-            let mut i = 0;
-            while i < 4 {
-                let gradient = gradients[n][half][i] - delta[i % 2];
-                gradients[n][half][i] = weights[n][half][i] * gradient;
-                i += 1;
-            }
-            half += 1;
-        }
-        n += 1;
-    }
-}
-
-/// The first of this lane's two columns in half `half` of square `n`.
-#[inline(always)]
-fn column(n: usize, half: usize) -> u32 {
-    (16 * n + 8 * half) as u32 + lane() % 4 * 2
+    columns
 }
 
 macro_rules! kernels {

@@ -6,8 +6,8 @@
 
 #[cfg(not(target_arch = "nvptx64"))]
 use super::Shape;
-use super::softmax::hide;
-use super::tile::{Square, Tile, scale, times, times_rows};
+use super::softmax::{Scores, hide};
+use super::tile::{Square, Tile, times, times_rows};
 use super::{Packed, score_scale, score_scale2};
 use crate::simt::*;
 
@@ -88,37 +88,16 @@ fn gradient_q<const D16: usize, const K16: usize>(
         }
         let mut gradients: [Square; K16] = [[[0.0; 4]; 2]; K16];
         times_rows(&mut gradients, |column| dout_tile.left(warp(), column as u32), v);
-        through_softmax(&mut gradients, &scores, score_scale2::<D16>(), lse2, delta);
+        gradients.each(|gradient, n, half, i| {
+            let score = scores[n][half][i];
+            let weight = exp2(fma(score, score_scale2::<D16>(), -lse2[i / 2]));
+            weight * (gradient - delta[i / 2])
+        });
         times(&mut dq, &gradients, k, 0);
         tile += 1;
     }
-    scale(&mut dq, [score_scale::<D16>(); 2]);
+    dq.scale([score_scale::<D16>(); 2]);
     q.store(warp(), &dq, packed.q_rows(dqkv, batch, head), first_of_warp, 0);
-}
-
-/// Turns gradients of weights into gradients of scores.
-#[inline(always)]
-fn through_softmax<const N: usize>(
-    gradients: &mut [Square; N],
-    scores: &[Square; N],
-    scale2: f32,
-    lse2: [f32; 2],
-    delta: [f32; 2],
-) {
-    let mut n = 0;
-    while n < N {
-        let mut half = 0;
-        while half < 2 {
-            let mut i = 0;
-            while i < 4 {
-                let weight = exp2(fma(scores[n][half][i], scale2, -lse2[i / 2]));
-                gradients[n][half][i] = weight * (gradients[n][half][i] - delta[i / 2]);
-                i += 1;
-            }
-            half += 1;
-        }
-        n += 1;
-    }
 }
 
 macro_rules! kernels {

@@ -3,6 +3,7 @@
 //! 16 across. Pieces of 16 bytes are permuted within 128 so that a column of them falls on all
 //! banks.
 
+use super::softmax::Scores;
 use crate::simt::*;
 
 /// Rows of one head in global memory.
@@ -25,20 +26,21 @@ impl Rows {
     }
 }
 
-/// 16 by 16 sums of a warp: two products side by side. Value `[n][2 * h + e]` of a lane is row
-/// `g + 8h`, column `8n + 2t + e`, with g = lane / 4 and t = lane % 4.
+/// 16 by 16 sums of a warp: two products side by side, as [`Scores`] has them.
 pub(super) type Square = [[f32; 4]; 2];
 
-/// A square as the left factor of a product.
-#[inline(always)]
-pub(super) fn as_left(square: &Square) -> [u32; 4] {
-    let [near, far] = square;
-    [
-        bf16x2(near[0], near[1]),
-        bf16x2(near[2], near[3]),
-        bf16x2(far[0], far[1]),
-        bf16x2(far[2], far[3]),
-    ]
+impl<const N: usize> Scores for [Square; N] {
+    const SQUARES: usize = N;
+
+    #[inline(always)]
+    fn get(&self, n: usize, half: usize, i: usize) -> f32 {
+        self[n][half][i]
+    }
+
+    #[inline(always)]
+    fn set(&mut self, n: usize, half: usize, i: usize, value: f32) {
+        self[n][half][i] = value;
+    }
 }
 
 /// A tile in shared memory.
@@ -221,7 +223,7 @@ pub(super) fn times<const W: usize, const K: usize, const N: usize>(
 ) {
     let mut k = 0;
     while k < K {
-        let a = as_left(&left[k]);
+        let a = left.as_left(k);
         let mut n = 0;
         while n < N {
             let [b, c] = tile.right(k as u32, column + n as u32);
@@ -230,23 +232,5 @@ pub(super) fn times<const W: usize, const K: usize, const N: usize>(
             n += 1;
         }
         k += 1;
-    }
-}
-
-/// Multiplies every value.
-#[inline(always)]
-pub(super) fn scale<const N: usize>(squares: &mut [Square; N], factors: [f32; 2]) {
-    let mut n = 0;
-    while n < N {
-        let mut half = 0;
-        while half < 2 {
-            let mut i = 0;
-            while i < 4 {
-                squares[n][half][i] *= factors[i / 2];
-                i += 1;
-            }
-            half += 1;
-        }
-        n += 1;
     }
 }
