@@ -22,6 +22,7 @@
 pub mod simt;
 
 pub mod activation;
+pub mod attention;
 pub mod rms_norm;
 
 /// No kernel has a path that panics: `ptxas` refuses the call that one would leave behind.
