@@ -31,7 +31,9 @@ kernel! {
             let at = at as usize;
             let (mut p, g) = (params.ld4(at), grads.ld4(at));
             let (mut first, mut second) = (m.ld4(at), v.ld4(at));
-            unroll!(i in 4 { (p[i], first[i], second[i]) = update(p[i], g[i], first[i], second[i]); });
+            unroll!(i in 4 {
+                (p[i], first[i], second[i]) = update(p[i], g[i], first[i], second[i]);
+            });
             params.st4(at, p);
             m.st4(at, first);
             v.st4(at, second);

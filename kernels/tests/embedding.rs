@@ -1,4 +1,5 @@
-//! Embedding rows, exactly, and their gradients: sums in f32 in the order of the tokens, to the bit.
+//! Embedding rows, exactly, and their gradients: sums in f32 in the order of the tokens, to the
+//! bit.
 
 mod oracle;
 

@@ -1,0 +1,57 @@
+//! Embedding rows on a GPU.
+
+use kernels::embedding::{
+    BACKWARD_COLUMNS, BACKWARD_SHARED_BYTES, BACKWARD_THREADS, FORWARD_THREADS,
+    embedding_backward_bf16, embedding_forward_bf16,
+};
+use kernels::simt::Launch;
+
+use super::{Gpu, Span, blocks, extent};
+
+pub(crate) fn forward(
+    gpu: &Gpu,
+    tokens: Span<'_>,
+    table: Span<'_>,
+    vocab_start: u32,
+    out: Span<'_>,
+    d: usize,
+) {
+    assert_eights(d);
+    let kernel = embedding_forward_bf16 {
+        tokens: tokens.plain(gpu),
+        table: table.bf16(gpu),
+        out: out.bf16(gpu),
+        vocab_start,
+        vocab: extent(table.len() / d),
+        len: out.len() as u64,
+        d: extent(d),
+    };
+    let blocks = blocks(out.len() / 8, FORWARD_THREADS);
+    gpu.launch(Launch::new(blocks, FORWARD_THREADS, 0), &kernel);
+}
+
+pub(crate) fn backward(
+    gpu: &Gpu,
+    tokens: Span<'_>,
+    dout: Span<'_>,
+    vocab_start: u32,
+    dtable: Span<'_>,
+    d: usize,
+) {
+    assert_eights(d);
+    let kernel = embedding_backward_bf16 {
+        tokens: tokens.plain(gpu),
+        dout: dout.bf16(gpu),
+        dtable: dtable.plain(gpu),
+        vocab_start,
+        vocab: extent(dtable.len() / d),
+        t: extent(tokens.len()),
+        d: extent(d),
+    };
+    let grid = [extent(tokens.len()), blocks(d, BACKWARD_COLUMNS), 1];
+    gpu.launch(Launch::grid(grid, BACKWARD_THREADS, BACKWARD_SHARED_BYTES), &kernel);
+}
+
+fn assert_eights(d: usize) {
+    assert!(d.is_multiple_of(8), "embedding on a GPU: rows of {d} values are no eights");
+}
