@@ -6,10 +6,8 @@
 //! comparisons, less than a thousandth of a step for 16 Ki tokens.
 
 use crate::activation::Activation;
+use crate::rows;
 use crate::simt::*;
-
-/// Threads of a block of [`embedding_forward_bf16`].
-pub const FORWARD_THREADS: u32 = 256;
 
 /// Threads of a block of [`embedding_backward_bf16`], and tokens that it looks at together.
 pub const BACKWARD_THREADS: u32 = 128;
@@ -21,6 +19,7 @@ pub const BACKWARD_COLUMNS: u32 = BACKWARD_THREADS * 8;
 pub const BACKWARD_SHARED_BYTES: u32 = BACKWARD_THREADS / WARP * 4;
 
 /// Which of 128 tokens from `from` on are `token`, as the same four words in every thread.
+/// All threads come here.
 #[inline(always)]
 fn same_tokens(tokens: Global<u32>, from: u32, to: u32, token: u32) -> [u32; 4] {
     let found = Shared::<u32>::at(0, BACKWARD_THREADS / WARP);
@@ -36,20 +35,19 @@ fn same_tokens(tokens: Global<u32>, from: u32, to: u32, token: u32) -> [u32; 4] 
 
 kernel! {
     /// `out[t, d]` = `table[vocab, d]`'s row of each token less `vocab_start`, zero where the
-    /// table has none. `len` is t times d, d a multiple of 8. A thread has eight values.
+    /// table has none. A thread of [`rows`] has eight values.
     pub fn embedding_forward_bf16(
         tokens: Global<u32>, table: Global<Bf16>, out: Global<Bf16>, vocab_start: u32, vocab: u32,
-        len: u64, d: u32,
+        d: u32,
     ) {
-        let at = (block_idx() as u64 * block_dim() as u64 + thread_idx() as u64) * 8;
-        if at < len {
-            let (row, column) = (at / d as u64, at % d as u64);
-            let local = tokens.ld(row as usize).wrapping_sub(vocab_start);
+        let (row, column) = rows::place();
+        if column < d {
+            let local = tokens.ld(row).wrapping_sub(vocab_start);
             let mut values = [0.0; 8];
             if local < vocab {
                 values = Bf16::ld8(table, local as usize * d as usize + column as usize);
             }
-            Bf16::st8(out, at as usize, values);
+            Bf16::st8(out, row * d as usize + column as usize, values);
         }
     }
 
@@ -62,14 +60,14 @@ kernel! {
         let mine = block_idx();
         let token = tokens.ld(mine as usize);
         let local = token.wrapping_sub(vocab_start);
-        let mut is_first = local < vocab;
+        let mut is_first = uniform(u32::from(local < vocab));
         let mut from = 0;
-        while is_first && from < mine {
+        while is_first != 0 && from < mine {
             let [a, b, c, e] = same_tokens(tokens, from, mine, token);
-            is_first = a | b | c | e == 0;
+            is_first = uniform(u32::from(a | b | c | e == 0));
             from += BACKWARD_THREADS;
         }
-        if is_first {
+        if is_first != 0 {
             let column = block_idx_y() * BACKWARD_COLUMNS + thread_idx() * 8;
             let row = local as usize * d as usize + column as usize;
             let mut sums = [0.0_f32; 8];

@@ -29,6 +29,7 @@ pub mod embedding;
 pub mod plain_attention;
 pub mod rms_norm;
 pub mod rope;
+pub mod rows;
 pub mod sum_squares;
 pub mod swiglu;
 

@@ -48,9 +48,17 @@ impl Rows {
         self.qkv + token as usize * row + (head * self.head_dim) as usize
     }
 
+    /// Query heads per key head. Neither of the divisors is zero, but a division that might fail is
+    /// none that a kernel may have.
+    #[inline(always)]
+    fn group(self) -> u32 {
+        self.heads.checked_div(self.kv_heads).unwrap_or(1)
+    }
+
+    /// Head of the packed row that has the keys of query head `head`.
     #[inline(always)]
     fn key_head(self, head: u32) -> u32 {
-        self.heads + head / (self.heads / self.kv_heads)
+        self.heads + head.checked_div(self.group()).unwrap_or(0)
     }
 
     /// Head `head` of the output row of `token`.
@@ -107,7 +115,7 @@ kernel! {
     pub fn plain_attention_forward(
         qkv: Global<Bf16>, out: Global<Bf16>, lse: Global<f32>, seq: u32, heads: u32,
         kv_heads: u32, head_dim: u32, scale: f32,
-    ) {
+    ) bounds(128, 1) {
         let rows = Rows::new(block_idx_z(), seq, heads, kv_heads, head_dim);
         let (query, head) = (block_idx() * ROWS + warp(), block_idx_y());
         if query < seq {
@@ -150,7 +158,7 @@ kernel! {
     pub fn plain_attention_backward_queries(
         qkv: Global<Bf16>, out: Global<Bf16>, dout: Global<Bf16>, lse: Global<f32>,
         dqkv: Global<Bf16>, seq: u32, heads: u32, kv_heads: u32, head_dim: u32, scale: f32,
-    ) {
+    ) bounds(128, 1) {
         let rows = Rows::new(block_idx_z(), seq, heads, kv_heads, head_dim);
         let (query, head) = (block_idx() * ROWS + warp(), block_idx_y());
         if query < seq {
@@ -188,14 +196,14 @@ kernel! {
     pub fn plain_attention_backward_keys(
         qkv: Global<Bf16>, out: Global<Bf16>, dout: Global<Bf16>, lse: Global<f32>,
         dqkv: Global<Bf16>, seq: u32, heads: u32, kv_heads: u32, head_dim: u32, scale: f32,
-    ) {
+    ) bounds(128, 1) {
         let rows = Rows::new(block_idx_z(), seq, heads, kv_heads, head_dim);
         let (key, kv_head) = (block_idx() * ROWS + warp(), block_idx_y());
         if key < seq {
             let k = rows.packed(key, heads + kv_head);
             let v = rows.packed(key, heads + kv_heads + kv_head);
             let (mut dk, mut dv) = ([0.0_f32; COLUMNS], [0.0_f32; COLUMNS]);
-            let group = heads / kv_heads;
+            let group = rows.group();
             let mut head = kv_head * group;
             while head < (kv_head + 1) * group {
                 let row = (block_idx_z() * heads + head) as usize * seq as usize;

@@ -1,5 +1,5 @@
 //! RMS normalisation (Zhang and Sennrich 2019) with the residual sum before it: `y = x * r * w`,
-//! `r = 1 / sqrt(mean x^2 + eps)`. Rows are tokens of `d` values, a multiple of 8 up to 16,384; the
+//! `r = 1 / sqrt(mean x^2 + eps)`. Rows are tokens of `d` values, a multiple of 8 up to 8,192; the
 //! formulas and their roundings are those of `runtime/src/cpu/rms_norm.rs`.
 //!
 //! A block holds a row in registers, so memory is read once. Gains' gradients are summed in two
@@ -20,10 +20,10 @@ const PIECES: usize = 2;
 /// Threads of the row kernels for rows of `d` values.
 ///
 /// # Panics
-/// When `d` is no multiple of 8 from 8 to 16,384.
+/// When `d` is no multiple of 8 from 8 to 8,192.
 #[cfg(not(target_arch = "nvptx64"))]
 pub fn threads(d: u32) -> u32 {
-    assert!(d.is_multiple_of(8) && (8..=16_384).contains(&d), "rows of {d} values");
+    assert!(d.is_multiple_of(8) && (8..=8_192).contains(&d), "rows of {d} values");
     d.div_ceil(8 * PIECES as u32).next_multiple_of(WARP)
 }
 
@@ -169,7 +169,7 @@ kernel! {
     pub fn rms_norm_backward_f32(
         dy: Global<f32>, x: Global<f32>, w: Global<f32>, rstd: Global<f32>, dx: Global<f32>,
         partials: Global<f32>, tokens: u32, d: u32,
-    ) {
+    ) bounds(512, 1) {
         backward_rows::<f32>(dy, x, w, rstd, dx, partials, tokens, d);
     }
 
@@ -177,7 +177,7 @@ kernel! {
     pub fn rms_norm_backward_bf16(
         dy: Global<Bf16>, x: Global<Bf16>, w: Global<Bf16>, rstd: Global<f32>, dx: Global<Bf16>,
         partials: Global<f32>, tokens: u32, d: u32,
-    ) {
+    ) bounds(512, 1) {
         backward_rows::<Bf16>(dy, x, w, rstd, dx, partials, tokens, d);
     }
 

@@ -1,12 +1,10 @@
 //! SwiGLU (Shazeer 2020): `y = silu(gate) * up`, `silu(x) = x s(x)`, `s(x) = 1 / (1 + e^-x)`. Rows
-//! of `gate_up[t, 2f]` are the f gates, then the f ups; f is a multiple of 8. A thread has eight
-//! values of y.
+//! of `gate_up[t, 2f]` are the f gates, then the f ups; f is a multiple of 8. A thread of [`rows`] has
+//! eight values of y.
 
 use crate::activation::Activation;
+use crate::rows;
 use crate::simt::*;
-
-/// Threads of a block.
-pub const THREADS: u32 = 256;
 
 /// `1 / (1 + e^-x)`; 0 where e^-x overflows.
 #[inline(always)]
@@ -14,20 +12,14 @@ fn sigmoid(x: f32) -> f32 {
     rcp(1.0 + exp2(x * -core::f32::consts::LOG2_E))
 }
 
-/// Places of this thread's first gate, up and result; past the end when the result is.
-#[inline(always)]
-fn places(f: u32) -> (usize, usize, usize) {
-    let y = (block_idx() as usize * block_dim() as usize + thread_idx() as usize) * 8;
-    let row = y / f as usize;
-    let gate = y + row * f as usize;
-    (gate, gate + f as usize, y)
-}
-
 kernel! {
-    /// `y[t, f]` from `gate_up[t, 2f]`; `len` is t times f.
-    pub fn swiglu_forward_bf16(gate_up: Global<Bf16>, y: Global<Bf16>, len: u64, f: u32) {
-        let (gate_at, up_at, y_at) = places(f);
-        if (y_at as u64) < len {
+    /// `y[t, f]` from `gate_up[t, 2f]`.
+    pub fn swiglu_forward_bf16(gate_up: Global<Bf16>, y: Global<Bf16>, f: u32) {
+        let (row, column) = rows::place();
+        if column < f {
+            let y_at = row * f as usize + column as usize;
+            let gate_at = y_at + row * f as usize;
+            let up_at = gate_at + f as usize;
             let (gate, mut up) = (Bf16::ld8(gate_up, gate_at), Bf16::ld8(gate_up, up_at));
             unroll!(i in 8 { up[i] *= gate[i] * sigmoid(gate[i]); });
             Bf16::st8(y, y_at, up);
@@ -36,9 +28,12 @@ kernel! {
 
     /// Replaces `gate_up[t, 2f]` by its gradient, from `dy[t, f]`:
     /// `dgate = dy up s (1 + gate (1 - s))`, `dup = dy gate s`.
-    pub fn swiglu_backward_bf16(gate_up: Global<Bf16>, dy: Global<Bf16>, len: u64, f: u32) {
-        let (gate_at, up_at, dy_at) = places(f);
-        if (dy_at as u64) < len {
+    pub fn swiglu_backward_bf16(gate_up: Global<Bf16>, dy: Global<Bf16>, f: u32) {
+        let (row, column) = rows::place();
+        if column < f {
+            let dy_at = row * f as usize + column as usize;
+            let gate_at = dy_at + row * f as usize;
+            let up_at = gate_at + f as usize;
             let (mut gate, mut up) = (Bf16::ld8(gate_up, gate_at), Bf16::ld8(gate_up, up_at));
             let slope = Bf16::ld8(dy, dy_at);
             unroll!(i in 8 {

@@ -4,6 +4,7 @@
 mod oracle;
 
 use kernels::embedding::*;
+use kernels::rows;
 use kernels::simt::{Bf16, Buffer, Emulation, Launch};
 use oracle::{bits, emulations, from_bf16, random, run, to_bf16};
 
@@ -40,11 +41,9 @@ fn a_token_becomes_its_row_and_one_of_another_part_becomes_zero() {
                 out: out.arg(),
                 vocab_start: start,
                 vocab,
-                len: (t * d) as u64,
                 d: d as u32,
             };
-            let blocks = (t * d / 8).div_ceil(FORWARD_THREADS as usize) as u32;
-            run(Launch::new(blocks, FORWARD_THREADS, 0), &kernel, &emulation);
+            run(rows::launch(t as u32, d as u32), &kernel, &emulation);
             assert_eq!(from_bf16(&out.to_vec()), want);
         }
     }

@@ -4,7 +4,8 @@
 mod oracle;
 
 use kernels::rope::*;
-use kernels::simt::{Bf16, Buffer, Emulation, Launch};
+use kernels::rows;
+use kernels::simt::{Bf16, Buffer, Emulation};
 use oracle::{assert_close, emulations, from_bf16, random, run, to_bf16, wide};
 
 const BF16: f64 = 1.0 / 256.0;
@@ -45,14 +46,13 @@ fn turn(c: &Case, x: &[Bf16], sign: f32, emulation: &Emulation) -> Vec<f32> {
     let kernel = rope_bf16 {
         qkv: x.arg(),
         cos_sin: cos_sin.arg(),
-        tokens,
         row: (c.row_heads * c.head_dim) as u32,
         turned,
         head_dim: c.head_dim as u32,
         seq: c.seq as u32,
         sign,
     };
-    run(Launch::new((tokens * turned / 8).div_ceil(THREADS), THREADS, 0), &kernel, emulation);
+    run(rows::launch(tokens, turned), &kernel, emulation);
     from_bf16(&x.to_vec())
 }
 

@@ -3,30 +3,29 @@
 
 mod oracle;
 
+use kernels::rows;
 use kernels::simt::{Bf16, Buffer, Emulation, Launch};
 use kernels::swiglu::*;
 use oracle::{assert_close, emulations, from_bf16, random, run, to_bf16, wide};
 
 const BF16: f64 = 1.0 / 256.0;
 
-fn launch(len: usize) -> Launch {
-    Launch::new((len as u32 / 8).div_ceil(THREADS), THREADS, 0)
+fn launch(len: usize, f: usize) -> Launch {
+    rows::launch((len / f) as u32, f as u32)
 }
 
 fn forward(gate_up: &[Bf16], f: usize, emulation: &Emulation) -> Vec<f32> {
     let len = gate_up.len() / 2;
     let (gate_up, y) = (Buffer::from(gate_up), Buffer::unset(len));
-    let (from, to) = (gate_up.arg(), y.arg());
-    let kernel = swiglu_forward_bf16 { gate_up: from, y: to, len: len as u64, f: f as u32 };
-    run(launch(len), &kernel, emulation);
+    let kernel = swiglu_forward_bf16 { gate_up: gate_up.arg(), y: y.arg(), f: f as u32 };
+    run(launch(len, f), &kernel, emulation);
     from_bf16(&y.to_vec())
 }
 
 fn backward(gate_up: &[Bf16], dy: &[Bf16], f: usize, emulation: &Emulation) -> Vec<f32> {
     let (gate_up, from) = (Buffer::from(gate_up), Buffer::from(dy));
-    let (to, len) = (gate_up.arg(), dy.len() as u64);
-    let kernel = swiglu_backward_bf16 { gate_up: to, dy: from.arg(), len, f: f as u32 };
-    run(launch(dy.len()), &kernel, emulation);
+    let kernel = swiglu_backward_bf16 { gate_up: gate_up.arg(), dy: from.arg(), f: f as u32 };
+    run(launch(dy.len(), f), &kernel, emulation);
     from_bf16(&gate_up.to_vec())
 }
 

@@ -4,7 +4,8 @@
 /// whose fields are the arguments, which implements `simt::Kernel` and is what both launchers take.
 ///
 /// `bounds(threads, blocks)` after the arguments promises the most threads of a block and the
-/// fewest blocks of a multiprocessor; `set_max_registers` needs it.
+/// fewest blocks of a multiprocessor. `raise_registers` needs it, and so does a kernel that takes
+/// more than 64 registers: without it a block may have 1,024 threads.
 ///
 /// ```
 /// # use kernels::{kernel, simt::*};
@@ -58,6 +59,15 @@ macro_rules! kernel {
             )*
             $body
         }
+        $(
+            // A directive of ours; `ci/ptx` puts the bounds at the entry, where no attribute can.
+            #[cfg(target_arch = "nvptx64")]
+            ::core::arch::global_asm!(
+                concat!(".bounds ", stringify!($name), ", {0}, {1};"),
+                const $threads,
+                const $blocks,
+            );
+        )?
 
         #[cfg(not(target_arch = "nvptx64"))]
         $(#[$meta])*

@@ -49,7 +49,7 @@ pub use shared::Shared;
 pub use tensor_map::TensorMap;
 pub use thread::{
     block_dim, block_idx, block_idx_y, block_idx_z, elect_one, grid_dim, grid_dim_y, grid_dim_z,
-    lower_registers, raise_registers, thread_idx,
+    lower_registers, raise_registers, thread_idx, uniform,
 };
 pub use warp::{
     all, any, ballot, redux_add, redux_and, redux_max, redux_min, redux_or, shfl_down, shfl_idx,

@@ -29,6 +29,18 @@ pub enum SparseLocoError {
         /// Whose.
         uid: Uid,
     },
+    /// A contribution that was whole a moment ago is not any more.
+    #[error(
+        "uid {uid}'s contribution can no longer be read where it was kept ({reason}), in the \
+         middle of an outer step; check the disk and start the node again, which goes on from its \
+         last checkpoint"
+    )]
+    Unreadable {
+        /// Whose.
+        uid: Uid,
+        /// What reading it gave.
+        reason: String,
+    },
 }
 
 impl SparseLocoError {

@@ -4,11 +4,13 @@
 //! value (`quantise`); everyone then applies the same contributions to the shared parameters
 //! (`outer`). Formulas: arXiv 2508.15706, and the published run where it differs.
 
+mod checked_body;
 mod compress;
 mod error;
 mod outer;
 mod quantise;
 
+pub use checked_body::CheckedBody;
 pub use compress::Compressor;
 pub use error::SparseLocoError;
 pub use outer::{OuterReport, OuterStep, SkippedTensor};

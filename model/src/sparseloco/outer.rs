@@ -10,6 +10,8 @@ use wire::{Layout, Outer, SparseShape, SparseTensor, Uid};
 
 use super::{SparseLocoError, grid_of};
 
+mod partwise;
+
 /// What all nodes of a run agree on about the outer step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OuterStep {
@@ -100,16 +102,24 @@ fn sparse_view(tensor: &SparseTensor) -> SparseView<'_> {
     }
 }
 
+/// The contributions by ascending uid.
+fn ascending<T>(
+    contributions: impl Iterator<Item = (Uid, T)>,
+) -> Result<Vec<(Uid, T)>, SparseLocoError> {
+    let mut ordered: Vec<_> = contributions.collect();
+    ordered.sort_by_key(|(uid, _)| *uid);
+    match ordered.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        Some(pair) => Err(SparseLocoError::Twice { uid: pair[0].0 }),
+        None => Ok(ordered),
+    }
+}
+
 /// The contributions by ascending uid, all of one shape.
 fn in_uid_order<'a>(
     layout: &Layout,
     contributions: &[(Uid, &'a [SparseTensor])],
 ) -> Result<Vec<(Uid, &'a [SparseTensor])>, SparseLocoError> {
-    let mut ordered = contributions.to_vec();
-    ordered.sort_by_key(|(uid, _)| *uid);
-    if let Some(pair) = ordered.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        return Err(SparseLocoError::Twice { uid: pair[0].0 });
-    }
+    let ordered = ascending(contributions.iter().copied())?;
     for (uid, tensors) in &ordered {
         let first: &[SparseTensor] = ordered[0].1;
         let alike = tensors.len() == layout.tensors().len()

@@ -8,10 +8,9 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use tokio::runtime::Runtime;
 
-use crate::fetch::{Held, fetch_held};
 use crate::{
-    BucketError, Fetch, FetchFault, KeyPrefix, Limits, ObjectInfo, ObjectKey, Place, PutMode,
-    Sources,
+    Body, BucketError, Fetch, FetchFault, KeyPrefix, Limits, ObjectInfo, ObjectKey, Place, PutMode,
+    Sources, Spool, Spooled,
 };
 
 /// A [`Bucket`](crate::Bucket) with one thread of its own to drive it. Clones share both. Must not
@@ -67,7 +66,12 @@ impl Bucket {
     ///
     /// # Errors
     /// As there.
-    pub fn put(&self, key: &ObjectKey, body: Bytes, mode: PutMode) -> Result<(), BucketError> {
+    pub fn put(
+        &self,
+        key: &ObjectKey,
+        body: impl Into<Body>,
+        mode: PutMode,
+    ) -> Result<(), BucketError> {
         self.runtime.block_on(self.bucket.put(key, body, mode))
     }
 
@@ -120,12 +124,11 @@ impl Bucket {
     /// arrive meanwhile. Dropping it ends all requests.
     pub fn fetch_all(
         &self,
+        spool: &Spool,
         requests: Vec<Fetch>,
-        in_flight_bytes_max: u64,
         deadline: Instant,
-    ) -> impl Iterator<Item = (usize, Result<Bytes, FetchFault>)> + use<> {
-        let held = fetch_held(requests, in_flight_bytes_max, deadline.into());
-        self.drive(held).map(|(index, held)| (index, held.map(Held::hand_over)))
+    ) -> impl Iterator<Item = (usize, Result<Spooled, FetchFault>)> + use<> {
+        self.drive(crate::fetch_all(spool, requests, deadline.into()))
     }
 
     /// As [`crate::download`].

@@ -8,6 +8,7 @@
 
 use std::future::Future;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -50,6 +51,14 @@ pub enum FetchFault {
     /// The last error of the last source.
     #[error("{0}")]
     Source(BucketError),
+    /// It could not be kept: no verdict on anybody, the machine's own fault.
+    #[error("cannot keep a fetched object in {}: {source}; make room there", .dir.display())]
+    Spool {
+        /// The spool's folder.
+        dir: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
 }
 
 /// Where the same object may lie, in the order in which they are asked. Clones share what was

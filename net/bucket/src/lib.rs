@@ -8,6 +8,7 @@
 
 mod answer;
 pub mod blocking;
+mod body;
 mod cause;
 mod credentials;
 mod download;
@@ -23,9 +24,11 @@ mod public_place;
 mod read;
 mod s3;
 mod s3_place;
+mod spool;
 mod store;
 mod upload;
 
+pub use body::Body;
 pub use bytes::Bytes;
 pub use cause::Action;
 pub use credentials::{Credentials, Secret};
@@ -38,5 +41,6 @@ pub use pace::Pace;
 pub use place::Place;
 pub use public_place::{PUBLIC_PLACE_BYTES_MAX, PublicPlace};
 pub use s3_place::S3Place;
+pub use spool::{Spool, Spooled};
 pub use store::{Bucket, Limits, ObjectInfo};
 pub use upload::PutMode;

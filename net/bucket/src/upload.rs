@@ -5,6 +5,7 @@
 //! leaves half of one under a key, and a put that returned is there for good. Large objects go in
 //! parts, each retried by itself; parts of an upload that fails are removed.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,15 +15,15 @@ use object_store::path::Path;
 use object_store::{MultipartId, PutPayload};
 
 use crate::store::path_of;
-use crate::{Action, Bucket, BucketError, Limits, ObjectKey};
+use crate::{Action, Body, Bucket, BucketError, Limits, ObjectKey};
 
 /// Largest object that goes in one request.
-const WHOLE_BYTES_MAX: usize = 64 << 20;
+const WHOLE_BYTES_MAX: u64 = 64 << 20;
 /// Bounds of a part; S3 takes 5 MiB to 5 GiB, and at most 10,000 of them.
-const PART_BYTES_MIN: usize = 16 << 20;
-const PART_BYTES_MAX: usize = 64 << 20;
+const PART_BYTES_MIN: u64 = 16 << 20;
+const PART_BYTES_MAX: u64 = 64 << 20;
 /// Parts that an object has as long as the bounds of one allow it.
-const PARTS_AIM: usize = 64;
+const PARTS_AIM: u64 = 64;
 /// Parts on their way at once.
 const PARTS_IN_FLIGHT: usize = 4;
 
@@ -37,7 +38,8 @@ pub enum PutMode {
 }
 
 impl Bucket {
-    /// Writes a whole object, all or nothing; when this returns it is durable.
+    /// Writes a whole object, all or nothing; when this returns it is durable. Of a large body that
+    /// does not lie in memory no more than a few parts are read at once.
     ///
     /// # Errors
     /// Something has the key already and `mode` is [`PutMode::Create`]; the disk is full; access is
@@ -45,15 +47,56 @@ impl Bucket {
     pub async fn put(
         &self,
         key: &ObjectKey,
-        body: Bytes,
+        body: impl Into<Body>,
         mode: PutMode,
     ) -> Result<(), BucketError> {
-        match &self.parts {
-            Some(parts) if body.len() > WHOLE_BYTES_MAX => {
-                self.put_in_parts(parts, key, body, mode).await
-            }
-            _ => self.put_whole(key, body, mode).await,
+        let body = body.into();
+        if body.len() <= WHOLE_BYTES_MAX {
+            let body = self.slice(key, &body, 0..body.len()).await?;
+            return self.put_whole(key, body, mode).await;
         }
+        if mode == PutMode::Create {
+            match self.head(key).await {
+                Ok(_) => return Err(BucketError::Exists { place: self.place.clone(), key: *key }),
+                Err(BucketError::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        match &self.parts {
+            Some(parts) => self.put_in_parts(parts, key, &body).await,
+            None => self.pace.retry(path_of(key).as_ref(), |_| self.put_in_turn(key, &body)).await,
+        }
+    }
+
+    async fn slice(
+        &self,
+        key: &ObjectKey,
+        body: &Body,
+        range: Range<u64>,
+    ) -> Result<Bytes, BucketError> {
+        body.slice(range).await.map_err(|source| self.io_error(source, key))
+    }
+
+    /// One attempt at a large object where parts cannot be retried, as in a folder: one part after
+    /// the other beside its place, then moved there.
+    async fn put_in_turn(&self, key: &ObjectKey, body: &Body) -> Result<(), BucketError> {
+        let path = path_of(key);
+        let failed = |source| self.error(source, Action::Write, key);
+        let mut upload =
+            self.store.put_multipart_opts(&path, Default::default()).await.map_err(failed)?;
+        let sent = self.within(self.pace.time_for(body.len()), async {
+            for range in ranges(body.len()) {
+                let piece = self.slice(key, body, range).await?;
+                upload.put_part(piece.into()).await.map_err(failed)?;
+            }
+            upload.complete().await.map(drop).map_err(failed)
+        });
+        let sent = sent.await;
+        if sent.is_err() {
+            // The upload's own error is the one to report.
+            let _ = upload.abort().await;
+        }
+        sent
     }
 
     async fn put_whole(
@@ -104,16 +147,8 @@ impl Bucket {
         &self,
         parts: &Arc<dyn MultipartStore>,
         key: &ObjectKey,
-        body: Bytes,
-        mode: PutMode,
+        body: &Body,
     ) -> Result<(), BucketError> {
-        if mode == PutMode::Create {
-            match self.head(key).await {
-                Ok(_) => return Err(BucketError::Exists { place: self.place.clone(), key: *key }),
-                Err(BucketError::NotFound { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
         let path = path_of(key);
         let begin = |_| {
             self.within(self.pace.base, async {
@@ -124,9 +159,9 @@ impl Bucket {
         let id = self.pace.retry(path.as_ref(), begin).await?;
         let mut orphans =
             Orphans { parts: parts.clone(), path: path.clone(), id: Some(id.clone()) };
-        let sent = self.send_parts(parts, key, &id, &body).await;
+        let sent = self.send_parts(parts, key, &id, body).await;
         let done = match sent {
-            Ok(sent) => self.finish(parts, key, &id, sent, body.len() as u64).await,
+            Ok(sent) => self.finish(parts, key, &id, sent, body.len()).await,
             Err(error) => Err(error),
         };
         match done {
@@ -142,16 +177,12 @@ impl Bucket {
         parts: &Arc<dyn MultipartStore>,
         key: &ObjectKey,
         id: &MultipartId,
-        body: &Bytes,
+        body: &Body,
     ) -> Result<Vec<PartId>, BucketError> {
         let path = &path_of(key);
-        let part_bytes = part_bytes(body.len());
-        let limit = self.pace.time_for(part_bytes as u64);
-        let pieces = (0..body.len().div_ceil(part_bytes)).map(|at| {
-            let end = (at + 1) * part_bytes;
-            (at, body.slice(at * part_bytes..end.min(body.len())))
-        });
-        let sent = pieces.map(|(at, piece)| async move {
+        let limit = self.pace.time_for(part_bytes(body.len()));
+        let sent = ranges(body.len()).enumerate().map(|(at, range)| async move {
+            let piece = self.slice(key, body, range).await?;
             let send = |_| {
                 self.within(limit, async {
                     let payload = PutPayload::from_bytes(piece.clone());
@@ -195,9 +226,16 @@ impl Bucket {
 }
 
 /// Size of all parts but the last, which may be smaller; R2 wants them equal.
-fn part_bytes(object_bytes: usize) -> usize {
+fn part_bytes(object_bytes: u64) -> u64 {
     let aim = object_bytes.div_ceil(PARTS_AIM).next_multiple_of(1 << 20);
     aim.clamp(PART_BYTES_MIN, PART_BYTES_MAX)
+}
+
+/// Where the parts of an object lie in it.
+fn ranges(object_bytes: u64) -> impl Iterator<Item = Range<u64>> {
+    let part_bytes = part_bytes(object_bytes);
+    let starts = (0..object_bytes.div_ceil(part_bytes)).map(move |at| at * part_bytes);
+    starts.map(move |start| start..(start + part_bytes).min(object_bytes))
 }
 
 /// An upload that is not finished. Its parts are stored, and paid for, until they are removed.

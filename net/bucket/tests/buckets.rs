@@ -5,9 +5,11 @@ mod s3_server;
 
 use std::time::Duration;
 
-use bucket::{Bucket, BucketError, Bytes, KeyPrefix, Limits, ObjectKey, PutMode, blocking};
+use bucket::{
+    Bucket, BucketError, Bytes, KeyPrefix, Limits, ObjectKey, PutMode, Spooled, blocking,
+};
 use conformance::Creates;
-use wire::{RunId, Window};
+use wire::{Joined, RunId, Window};
 
 const RUN: RunId = RunId([1; 32]);
 const LIMITS: Limits = Limits { bytes_max: 1 << 20, timeout: Duration::from_secs(60) };
@@ -59,6 +61,23 @@ async fn a_put_leaves_nothing_but_the_object() {
     let path = folder.path().join("own/bucket").join(key.to_string());
     let names: Vec<_> = std::fs::read_dir(path.parent().unwrap()).unwrap().collect();
     assert_eq!(names.len(), 1, "{names:?}");
+}
+
+#[tokio::test]
+async fn a_large_body_that_lies_in_pieces_is_one_object_in_a_folder() {
+    let (folder, bucket) = folder_bucket();
+    let piece: Vec<u8> = (0..24 << 20).map(|at| (at >> 9) as u8).collect();
+    let spooled = Spooled::from(Bytes::from(piece.clone()));
+    let lengths = [piece.len() as u64, 5, piece.len() as u64, piece.len() as u64];
+    let joined = Joined::new(lengths.map(|bytes| (spooled.clone(), 0..bytes)));
+    let key = ObjectKey::checkpoint(RUN, Window(1), 0);
+    bucket.put(&key, joined.clone(), PutMode::Create).await.unwrap();
+    let path = folder.path().join("own/bucket").join(key.to_string());
+    let whole = [&piece[..], &piece[..5], &piece[..], &piece[..]].concat();
+    assert!(std::fs::read(&path).unwrap() == whole);
+    assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    let again = bucket.put(&key, joined, PutMode::Create).await;
+    assert!(matches!(again, Err(BucketError::Exists { .. })), "{again:?}");
 }
 
 #[test]

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use bucket::{
     Bucket, BucketError, Bytes, Fault, FaultPlan, Fetch, FetchFault, Limits, ObjectKey, PutMode,
-    RANGE_BYTES, Sources, download, fetch_all,
+    RANGE_BYTES, Sources, Spool, Spooled, download, fetch_all,
 };
 use futures::StreamExt;
 use tokio::time::Instant;
-use wire::{Digest, RunId, Window};
+use wire::{Content, Digest, ReadAt, RunId, Window};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -35,14 +35,22 @@ async fn holding(objects: &[(u32, &Bytes)]) -> Bucket {
 
 fn fetch(part: u32, body: &Bytes, sources: impl IntoIterator<Item = Bucket>) -> Fetch {
     let hash = Digest(*blake3::hash(body).as_bytes());
-    Fetch { key: key(part), bytes: body.len() as u64, hash, sources: Sources::new(sources) }
+    let (bytes, sources) = (body.len() as u64, Sources::new(sources));
+    Fetch { key: key(part), bytes, hash: Some(hash), sources }
+}
+
+fn spool() -> Spool {
+    Spool::new(&std::env::temp_dir())
+}
+
+fn bytes(spooled: Spooled) -> Bytes {
+    let bytes = spooled.to_bytes().unwrap();
+    assert_eq!(spooled.content(), Content::of(&bytes));
+    bytes
 }
 
 async fn fetch_one(request: Fetch, timeout: Duration) -> Result<Bytes, FetchFault> {
-    let mut fetches = Box::pin(fetch_all(vec![request], 1 << 30, Instant::now() + timeout));
-    let (index, fetched) = fetches.next().await.unwrap();
-    assert_eq!(index, 0);
-    fetched
+    spool().fetch(&request, Instant::now() + timeout).await.map(bytes)
 }
 
 /// All pieces of a download, put together.
@@ -154,12 +162,13 @@ async fn one_bad_object_does_not_hold_up_the_others() {
         .iter()
         .map(|(at, body)| fetch(*at, body, [if *at == 3 { dead.clone() } else { alive.clone() }]));
     let deadline = Instant::now() + Duration::from_secs(9);
-    let done: Vec<_> = fetch_all(requests.collect(), 200_000, deadline).collect().await;
+    let narrow = Spool::with_budgets(&std::env::temp_dir(), 0, 200_000);
+    let done: Vec<_> = fetch_all(&narrow, requests.collect(), deadline).collect().await;
     let (last, others) = done.split_last().unwrap();
     assert!(matches!(last, (3, Err(FetchFault::Late))), "{last:?}");
     assert_eq!(others.len(), 19);
     for (index, fetched) in others {
-        assert_eq!(*fetched.as_ref().unwrap(), bodies[*index]);
+        assert_eq!(bytes(fetched.as_ref().unwrap().clone()), bodies[*index]);
     }
 }
 
@@ -168,7 +177,8 @@ async fn an_object_larger_than_the_budget_goes_alone() {
     let (large, small) = (body(1, 200_000), body(2, 10));
     let bucket = holding(&[(0, &large), (1, &small)]).await;
     let requests = vec![fetch(0, &large, [bucket.clone()]), fetch(1, &small, [bucket])];
-    let mut fetches = Box::pin(fetch_all(requests, 50_000, Instant::now() + HOUR));
+    let narrow = Spool::with_budgets(&std::env::temp_dir(), 1 << 20, 50_000);
+    let mut fetches = Box::pin(fetch_all(&narrow, requests, Instant::now() + HOUR));
     let mut arrived = 0;
     while let Some((_, fetched)) = fetches.next().await {
         fetched.unwrap();
@@ -196,8 +206,8 @@ fn a_thread_without_a_runtime_gathers_and_downloads() {
     let deadline = std::time::Instant::now() + HOUR;
     let requests = [0, 1].map(|part| fetch(part, &body, [bucket.clone()])).to_vec();
     let mut arrived: Vec<_> = blocking
-        .fetch_all(requests, 100 << 20, deadline)
-        .map(|(index, fetched)| (index, fetched.unwrap() == body))
+        .fetch_all(&spool(), requests, deadline)
+        .map(|(index, fetched)| (index, bytes(fetched.unwrap()) == body))
         .collect();
     arrived.sort();
     assert_eq!(arrived, [(0, true), (1, true)]);
@@ -211,4 +221,49 @@ fn a_thread_without_a_runtime_gathers_and_downloads() {
 fn rules_can_be_written_in_rust_as_well() {
     let text = "[[rule]]\nfault = { kind = \"slow-drip\", bytes_per_s = 7 }";
     assert_eq!(plan(text).rules[0].fault, Fault::SlowDrip { bytes_per_s: 7 });
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_reads_the_same_from_memory_and_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let body = body(10, 9 << 20);
+    let bucket = holding(&[(0, &body), (1, &body.slice(..70_000))]).await;
+    let (large, small) = (fetch(0, &body, [bucket.clone()]), body.slice(..70_000));
+    let small = fetch(1, &small, [bucket]);
+    let deadline = Instant::now() + HOUR;
+    for kept_bytes in [0, 1 << 20] {
+        let spool = Spool::with_budgets(folder.path(), kept_bytes, 1 << 20);
+        for request in [&large, &small, &small] {
+            let spooled = spool.fetch(request, deadline).await.unwrap();
+            assert_eq!(spooled.content().bytes, request.bytes);
+            let mut middle = vec![0; 40_000];
+            spooled.read_at(20_000, &mut middle).unwrap();
+            assert_eq!(middle, body[20_000..60_000]);
+            assert!(spooled.read_at(request.bytes - 10, &mut middle).is_err());
+        }
+    }
+    // The files have no names, so that none is left behind by whoever is killed.
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_without_a_promised_hash_is_taken_as_it_is() {
+    let body = body(11, 3_000);
+    let bucket = holding(&[(0, &body)]).await;
+    let request = Fetch { hash: None, ..fetch(0, &Bytes::new(), [bucket]) };
+    let short = spool().fetch(&request, Instant::now() + HOUR).await.map(bytes);
+    assert_eq!(short.unwrap(), Bytes::new());
+    let whole = spool().fetch(&Fetch { bytes: 3_000, ..request }, Instant::now() + HOUR).await;
+    assert_eq!(bytes(whole.unwrap()), body);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spool_without_a_folder_is_this_machines_fault() {
+    let body = body(12, 9 << 20);
+    let bucket = holding(&[(0, &body)]).await;
+    let nowhere = Spool::new(std::path::Path::new("/no such folder"));
+    let request = fetch(0, &body, [bucket]);
+    let fault = nowhere.fetch(&request, Instant::now() + HOUR).await.unwrap_err();
+    assert!(matches!(fault, FetchFault::Spool { .. }), "{fault:?}");
+    assert!(fault.to_string().contains("/no such folder"), "{fault}");
 }

@@ -5,8 +5,10 @@
 //! coordinate), and writing a sum out exactly takes more room than its summands, of which most
 //! coordinates have one. The manifest has the object's hash, so nothing here is signed again.
 
+use std::ops::Range;
+
 use crate::protocol::{MERGED_MAGIC, MERGED_VERSION};
-use crate::{BodyShape, ForeignText, Rejection, RunId, SparseTensor, StateRoot, Uid, Window};
+use crate::{BodyShape, ForeignText, RunId, StateRoot, Uid, Window};
 
 const FIXED_BYTES: usize = 8 + 2 + 2 + 4 + 32 + 8 + 32 + 32;
 
@@ -21,12 +23,11 @@ pub struct MergedClaims {
     pub parent_root: StateRoot,
 }
 
-/// A merged update whose sections are still bytes.
-#[derive(Clone, Debug)]
-pub struct Merged<'a> {
+/// Whose bodies a merged update holds, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Merged {
     uids: Vec<Uid>,
-    bodies: &'a [u8],
-    shape: &'a BodyShape,
+    body_bytes: u64,
 }
 
 /// Why an object is not the merged update it should be.
@@ -57,28 +58,24 @@ pub enum MergedFault {
     /// The uids do not ascend.
     #[error("the merged update's uids do not ascend")]
     Order,
-    /// A section of one of the bodies does not decode.
-    #[error("uid {uid}: {reason}")]
-    Section {
-        /// Whose body.
-        uid: Uid,
-        /// What is wrong with it.
-        reason: Rejection,
-    },
 }
 
 /// Length of a merged update of `uids` contributions.
 pub fn merged_bytes(shape: &BodyShape, uids: usize) -> u64 {
-    FIXED_BYTES as u64 + uids as u64 * (2 + shape.body_bytes())
+    merged_head_bytes(uids) + uids as u64 * shape.body_bytes()
 }
 
-/// Writes the merged update of these bodies, which are in ascending order of uid.
+/// Bytes before the bodies of a merged update of `uids` contributions.
+pub fn merged_head_bytes(uids: usize) -> u64 {
+    (FIXED_BYTES + 2 * uids) as u64
+}
+
+/// What stands before the bodies of these uids, which ascend; the bodies follow in this order.
 ///
 /// # Panics
-/// There are more than 65,535 of them, or one is not as long as `shape` says.
-pub fn merge(claims: &MergedClaims, shape: &BodyShape, bodies: &[(Uid, &[u8])]) -> Vec<u8> {
-    let count = u16::try_from(bodies.len()).expect("there are fewer uids");
-    let mut object = Vec::with_capacity(merged_bytes(shape, bodies.len()) as usize);
+/// There are more than 65,535 of them.
+pub fn merged_head(claims: &MergedClaims, shape: &BodyShape, uids: &[Uid]) -> Vec<u8> {
+    let count = u16::try_from(uids.len()).expect("there are fewer uids");
     let fields: [&[u8]; 8] = [
         &MERGED_MAGIC,
         &MERGED_VERSION.to_le_bytes(),
@@ -89,53 +86,54 @@ pub fn merge(claims: &MergedClaims, shape: &BodyShape, bodies: &[(Uid, &[u8])]) 
         &shape.layout().0,
         &claims.parent_root.0,
     ];
-    fields.iter().for_each(|field| object.extend_from_slice(field));
-    bodies.iter().for_each(|(uid, _)| object.extend_from_slice(&uid.0.to_le_bytes()));
-    for (_, body) in bodies {
-        assert_eq!(body.len() as u64, shape.body_bytes(), "a body of this shape");
-        object.extend_from_slice(body);
-    }
-    object
+    let mut head = fields.concat();
+    uids.iter().for_each(|uid| head.extend_from_slice(&uid.0.to_le_bytes()));
+    head
 }
 
-impl<'a> Merged<'a> {
-    /// Reads an object without looking into its bodies.
+impl Merged {
+    /// Reads the head of an object of `object_bytes` bytes: its first [`merged_head_bytes`], or
+    /// more. Its bodies are not looked at.
     ///
     /// # Errors
     /// It is not the merged update that `claims` and `shape` describe.
     pub fn parse(
-        object: &'a [u8],
+        head: &[u8],
+        object_bytes: u64,
         claims: &MergedClaims,
-        shape: &'a BodyShape,
+        shape: &BodyShape,
     ) -> Result<Self, MergedFault> {
         let magic = [&MERGED_MAGIC[..], &MERGED_VERSION.to_le_bytes()].concat();
-        if !object.starts_with(&magic) {
-            let start = &object[..object.len().min(magic.len())];
+        if !head.starts_with(&magic) {
+            let start = &head[..head.len().min(magic.len())];
             return Err(MergedFault::Magic { found: ForeignText::from_bytes(start) });
         }
-        let found = object.len() as u64;
-        let uids = object.get(10..12).map_or(0, |count| u16::from_le_bytes([count[0], count[1]]));
+        let uids = head.get(10..12).map_or(0, |count| u16::from_le_bytes([count[0], count[1]]));
+        let length = |found, expected| MergedFault::Length { found, uids, expected };
         let expected = merged_bytes(shape, usize::from(uids));
-        if found != expected {
-            return Err(MergedFault::Length { found, uids, expected });
+        if object_bytes != expected {
+            return Err(length(object_bytes, expected));
         }
+        let head_bytes = merged_head_bytes(usize::from(uids));
+        let Some(head) = head.get(..head_bytes as usize) else {
+            return Err(length(head.len() as u64, head_bytes));
+        };
         let claimed: [(&'static str, &[u8], &[u8]); 5] = [
-            ("reserved word", &object[12..16], &[0; 4]),
-            ("run", &object[16..48], &claims.run.0),
-            ("window", &object[48..56], &claims.window.0.to_le_bytes()),
-            ("layout", &object[56..88], &shape.layout().0),
-            ("parent state", &object[88..120], &claims.parent_root.0),
+            ("reserved word", &head[12..16], &[0; 4]),
+            ("run", &head[16..48], &claims.run.0),
+            ("window", &head[48..56], &claims.window.0.to_le_bytes()),
+            ("layout", &head[56..88], &shape.layout().0),
+            ("parent state", &head[88..120], &claims.parent_root.0),
         ];
         if let Some((what, _, _)) = claimed.into_iter().find(|(_, found, wanted)| found != wanted) {
             return Err(MergedFault::Other { what });
         }
-        let (words, bodies) = object[FIXED_BYTES..].split_at(2 * usize::from(uids));
-        let uids: Vec<_> =
-            words.chunks_exact(2).map(|word| Uid(u16::from_le_bytes([word[0], word[1]]))).collect();
+        let words = head[FIXED_BYTES..].chunks_exact(2);
+        let uids: Vec<_> = words.map(|word| Uid(u16::from_le_bytes([word[0], word[1]]))).collect();
         if uids.windows(2).any(|pair| pair[0] >= pair[1]) {
             return Err(MergedFault::Order);
         }
-        Ok(Self { uids, bodies, shape })
+        Ok(Self { uids, body_bytes: shape.body_bytes() })
     }
 
     /// Whose bodies it holds, ascending.
@@ -143,17 +141,9 @@ impl<'a> Merged<'a> {
         &self.uids
     }
 
-    /// What the `peer`-th of them sends of tensor `section`.
-    ///
-    /// # Errors
-    /// The section is not the encoding of a valid update.
-    ///
-    /// # Panics
-    /// There is no such peer or tensor.
-    pub fn tensor(&self, peer: usize, section: usize) -> Result<SparseTensor, MergedFault> {
-        let body_bytes = self.shape.body_bytes() as usize;
-        let body = &self.bodies[peer * body_bytes..(peer + 1) * body_bytes];
-        let tensor = self.shape.decode_section(section, &body[self.shape.section_range(section)]);
-        tensor.map_err(|reason| MergedFault::Section { uid: self.uids[peer], reason })
+    /// Where the body of the `peer`-th of them lies in the object.
+    pub fn body(&self, peer: usize) -> Range<u64> {
+        let start = merged_head_bytes(self.uids.len()) + peer as u64 * self.body_bytes;
+        start..start + self.body_bytes
     }
 }

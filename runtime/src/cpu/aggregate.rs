@@ -12,25 +12,31 @@ use crate::ops::{CHUNK_LEN_MAX, NonFinite, TileGrid};
 
 /// See [`crate::ops::aggregate::clip_scales`].
 pub(crate) fn clip_scales(peers: &[SparseView<'_>], scales: &mut [f32]) {
+    let norm_of =
+        |peer: &SparseView<'_>| norm(peer.codebook, peer.codes.on_host(), peer.indices.len());
     peers.par_iter().zip(&mut *scales).for_each(|(peer, norm)| *norm = norm_of(peer));
-    let mut sorted = scales.to_vec();
+    clip(scales);
+}
+
+/// See [`crate::ops::aggregate::clip`].
+pub(crate) fn clip(norms: &mut [f32]) {
+    let mut sorted = norms.to_vec();
     sorted.sort_by(f32::total_cmp);
-    let Some(&median) = sorted.get(scales.len().saturating_sub(1) / 2) else { return };
-    for scale in scales {
+    let Some(&median) = sorted.get(norms.len().saturating_sub(1) / 2) else { return };
+    for scale in norms {
         let ratio = median / (*scale + 1e-8);
         // Not `min`: that would turn a ratio that is not a number into 1.
         *scale = if ratio > 1.0 { 1.0 } else { ratio };
     }
 }
 
-/// L2 norm of a peer's values.
-fn norm_of(peer: &SparseView<'_>) -> f32 {
-    let codes = peer.codes.on_host();
+/// See [`crate::ops::aggregate::norm`].
+pub(crate) fn norm(codebook: [f32; 4], codes: &[u8], values: usize) -> f32 {
     let counts = pulp::Arch::new().dispatch(CodeCounts { codes });
     // Unused bits are zero and count as code 0.
-    let unused = codes.len() as u64 * 4 - peer.indices.len() as u64;
+    let unused = codes.len() as u64 * 4 - values as u64;
     let counts = [counts[0] - unused, counts[1], counts[2], counts[3]];
-    let squares = counts.iter().zip(peer.codebook).map(|(&count, entry)| {
+    let squares = counts.iter().zip(codebook).map(|(&count, entry)| {
         let entry = f64::from(entry);
         count as f64 * (entry * entry)
     });

@@ -1,9 +1,10 @@
 //! Embedding rows on a GPU.
 
 use kernels::embedding::{
-    BACKWARD_COLUMNS, BACKWARD_SHARED_BYTES, BACKWARD_THREADS, FORWARD_THREADS,
-    embedding_backward_bf16, embedding_forward_bf16,
+    BACKWARD_COLUMNS, BACKWARD_SHARED_BYTES, BACKWARD_THREADS, embedding_backward_bf16,
+    embedding_forward_bf16,
 };
+use kernels::rows;
 use kernels::simt::Launch;
 
 use super::{Gpu, Span, blocks, extent};
@@ -16,18 +17,15 @@ pub(crate) fn forward(
     out: Span<'_>,
     d: usize,
 ) {
-    assert_eights(d);
     let kernel = embedding_forward_bf16 {
         tokens: tokens.plain(gpu),
         table: table.bf16(gpu),
         out: out.bf16(gpu),
         vocab_start,
         vocab: extent(table.len() / d),
-        len: out.len() as u64,
         d: extent(d),
     };
-    let blocks = blocks(out.len() / 8, FORWARD_THREADS);
-    gpu.launch(Launch::new(blocks, FORWARD_THREADS, 0), &kernel);
+    gpu.launch(rows::launch(extent(tokens.len()), extent(d)), &kernel);
 }
 
 pub(crate) fn backward(
@@ -38,7 +36,7 @@ pub(crate) fn backward(
     dtable: Span<'_>,
     d: usize,
 ) {
-    assert_eights(d);
+    assert!(d.is_multiple_of(8), "embedding on a GPU: rows of {d} values are no eights");
     let kernel = embedding_backward_bf16 {
         tokens: tokens.plain(gpu),
         dout: dout.bf16(gpu),
@@ -50,8 +48,4 @@ pub(crate) fn backward(
     };
     let grid = [extent(tokens.len()), blocks(d, BACKWARD_COLUMNS), 1];
     gpu.launch(Launch::grid(grid, BACKWARD_THREADS, BACKWARD_SHARED_BYTES), &kernel);
-}
-
-fn assert_eights(d: usize) {
-    assert!(d.is_multiple_of(8), "embedding on a GPU: rows of {d} values are no eights");
 }

@@ -29,12 +29,22 @@ pub enum Aggregation {
     All,
 }
 
-/// Scale of each peer's values: `min(1, median / (norm + 1e-8))` in f32, the median being the lower
-/// one of all norms.
+/// L2 norm of one peer's values of one tensor, which lie in the host's memory:
+/// `sqrt(sum over codes of count * codebook^2)`, summed in f64 in code order, then rounded.
+/// `values` of the codes are used; the rest are zero.
+pub fn norm(codebook: [f32; 4], codes: &[u8], values: usize) -> f32 {
+    cpu::aggregate::norm(codebook, codes, values)
+}
+
+/// Turns the norms of all peers into the scales of their values: `min(1, median / (norm + 1e-8))`
+/// in f32, the median being the lower one of all norms.
 ///
-/// A norm is `sqrt(sum over codes of count * codebook^2)`, summed in f64 in code order, then
-/// rounded. Not a number where norms and median overflow together; [`apply`] then refuses the
-/// tensor.
+/// Not a number where norms and median overflow together; [`apply`] then refuses the tensor.
+pub fn clip(norms: &mut [f32]) {
+    cpu::aggregate::clip(norms);
+}
+
+/// Scale of each peer's values: [`norm`] of each, then [`clip`].
 ///
 /// # Panics
 /// `scales` is not as long as `peers`, or an update has another length than `grid` and `k` say.

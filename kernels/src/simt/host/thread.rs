@@ -48,6 +48,14 @@ pub fn elect_one() -> bool {
     here().lane() == 0
 }
 
+/// `value`, with the promise that all threads of the block hold the same: the lint of `ci/ptx` then
+/// lets a barrier stand behind a branch on it. Threads that break it miss that barrier, and the
+/// emulator says so.
+#[inline(always)]
+pub fn uniform(value: u32) -> u32 {
+    value
+}
+
 /// Takes registers from the block's pool until every thread of the warpgroup has `COUNT`; waits for
 /// them. The kernel has `bounds`. (`setmaxnreg.inc`)
 #[inline(always)]

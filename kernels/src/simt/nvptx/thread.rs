@@ -58,3 +58,18 @@ pub fn elect_one() -> bool {
     }
     elected != 0
 }
+
+#[inline(always)]
+pub fn uniform(value: u32) -> u32 {
+    let same: u32;
+    // SAFETY: a copy, through a register by whose name the lint of `ci/ptx` knows the promise.
+    unsafe {
+        asm!(
+            "{{ .reg .b32 uniform; mov.b32 uniform, {1}; mov.b32 {0}, uniform; }}",
+            out(reg32) same,
+            in(reg32) value,
+            options(pure, nomem, nostack)
+        );
+    }
+    same
+}

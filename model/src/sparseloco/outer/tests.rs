@@ -1,12 +1,12 @@
 //! The outer step over several tensors: order, rules, and refusals.
 
 use runtime::{Device, View};
-use wire::{Layout, Shape, SparseShape, SparseTensor, Uid};
+use wire::{
+    BodyShape, IndexCodec, Layout, Quantiser, ReadAt, Shape, SparseShape, SparseTensor, Uid,
+};
 
 use super::*;
-use wire::Quantiser;
-
-use crate::sparseloco::Compressor;
+use crate::sparseloco::{CheckedBody, Compressor};
 
 fn layout() -> Layout {
     let tensors = [("matrix", Shape::Matrix(64, 128)), ("norm", Shape::Vector(64))];
@@ -113,4 +113,87 @@ fn repeated_uids_and_other_layouts_are_refused_before_anything_moves() {
     let other = refuse(&[(Uid(1), &good), (Uid(2), &fewer)]);
     assert_eq!(other, SparseLocoError::OtherLayout { uid: Uid(2) });
     assert!(shared.iter().all(|&value| value == 1.0));
+}
+
+/// A body as it lies on a disk, behind a header of one byte.
+fn body(layout: &Layout, update: &[SparseTensor]) -> CheckedBody<Vec<u8>> {
+    let mut bytes = vec![0];
+    update.iter().for_each(|tensor| IndexCodec::EliasFano.encode(tensor, &mut bytes));
+    let shape = BodyShape::new(layout, 64, IndexCodec::EliasFano);
+    CheckedBody::check(&shape, bytes, 1).unwrap()
+}
+
+/// The step in one piece and in parts of at most so many bytes: what both skip.
+fn both_ways(
+    layout: &Layout,
+    rule: Aggregation,
+    sent: &[Vec<SparseTensor>],
+    parts_bytes: usize,
+) -> Vec<SkippedTensor> {
+    let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    let uid = |at: usize| Uid(at as u16);
+    let (device, outer) = (Device::cpu(2).unwrap(), OuterStep { alpha: 0.5, rule });
+    let (mut whole, mut parted) = (vec![1.0; layout.params()], vec![1.0; layout.params()]);
+    let pieces: Vec<_> = sent.iter().enumerate().map(|(at, sent)| (uid(at), &sent[..])).collect();
+    let expected = outer.apply(&device, layout, (&mut whole[..]).into(), &pieces).unwrap();
+    let shape = BodyShape::new(layout, 64, IndexCodec::EliasFano);
+    let bodies: Vec<_> = sent.iter().map(|sent| body(layout, sent)).collect();
+    let bodies = bodies.iter().enumerate().map(|(at, body)| (uid(at), body)).collect();
+    let round = partwise::Round { outer, device: &device, shape: &shape, bodies, parts_bytes };
+    let report = round.step(layout, (&mut parted[..]).into()).unwrap();
+    assert_eq!(bits(&parted), bits(&whole), "{parts_bytes}");
+    assert_eq!(bits(&report.clip_scales), bits(&expected.clip_scales));
+    assert_eq!((report.uids, &report.skipped), (expected.uids, &expected.skipped));
+    report.skipped
+}
+
+#[test]
+fn a_step_in_parts_gives_the_bits_of_a_step_in_one_piece() {
+    let shapes = [("tall", Shape::Matrix(320, 128)), ("norm", Shape::Vector(64))];
+    let layout = Layout::new(shapes.map(|(name, shape)| (name.to_string(), shape))).unwrap();
+    let learned = |peer: usize| move |i: usize| ((i * 37 + peer * 101) as f32).sin();
+    let sent: Vec<_> = (0..5).map(|peer| contribution(&layout, learned(peer))).collect();
+    for rule in [Aggregation::Contributors, Aggregation::All] {
+        for parts_bytes in [0, 4_000, 1 << 20] {
+            assert_eq!(both_ways(&layout, rule, &sent, parts_bytes), []);
+        }
+    }
+    // Three times 1.5e38 is too large, in the first value of the last chunk alone.
+    let mut huge = constant(&layout, 0.0);
+    let shape = huge[0].shape();
+    let (indices, mut codes) = huge.swap_remove(0).into_parts();
+    codes[(shape.chunks() - 1) * shape.chunk_code_bytes()] = 3;
+    huge.insert(0, SparseTensor::new(shape, [0.0, 0.0, 0.0, 1.5e38], indices, codes).unwrap());
+    let sent = [huge.clone(), huge.clone(), huge];
+    let skipped = both_ways(&layout, Aggregation::Contributors, &sent, 0);
+    assert_eq!(skipped, [SkippedTensor { tensor: 0, offset: 256 * 128 + 64 }]);
+}
+
+#[test]
+fn a_body_that_changes_after_it_was_checked_ends_the_step_by_name() {
+    struct Fading(Vec<u8>, std::sync::atomic::AtomicBool);
+    impl ReadAt for Fading {
+        fn len(&self) -> u64 {
+            self.0.len() as u64
+        }
+        fn read_at(&self, at: u64, into: &mut [u8]) -> std::io::Result<()> {
+            match self.1.load(std::sync::atomic::Ordering::Relaxed) {
+                true => Err(std::io::ErrorKind::UnexpectedEof.into()),
+                false => self.0.read_at(at, into),
+            }
+        }
+    }
+    let layout = layout();
+    let shape = BodyShape::new(&layout, 64, IndexCodec::EliasFano);
+    let mut bytes = Vec::new();
+    let update = constant(&layout, 1.0);
+    update.iter().for_each(|tensor| IndexCodec::EliasFano.encode(tensor, &mut bytes));
+    let fading = std::sync::Arc::new(Fading(bytes, false.into()));
+    let body = CheckedBody::check(&shape, fading.clone(), 0).unwrap();
+    fading.1.store(true, std::sync::atomic::Ordering::Relaxed);
+    let (device, mut shared) = (Device::cpu(1).unwrap(), vec![1.0; layout.params()]);
+    let outer = OuterStep { alpha: 0.5, rule: Aggregation::All };
+    let shared = (&mut shared[..]).into();
+    let error = outer.apply_bodies(&device, &layout, &shape, shared, &[(Uid(4), body)]);
+    assert!(matches!(error, Err(SparseLocoError::Unreadable { uid: Uid(4), .. })), "{error:?}");
 }

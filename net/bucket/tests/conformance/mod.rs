@@ -82,7 +82,7 @@ async fn a_large_object_is_refused_by_its_size(bucket: &Bucket) {
 
 async fn ranges_are_exact_or_refused(bucket: &Bucket) {
     let body: Vec<u8> = (0..=255).collect();
-    bucket.put(&key(4, 1), body.clone().into(), PutMode::Create).await.unwrap();
+    bucket.put(&key(4, 1), Bytes::from(body.clone()), PutMode::Create).await.unwrap();
     for range in [0..1, 0..256, 17..200, 255..256] {
         let part = bucket.get_range(&key(4, 1), range.clone(), MINUTE).await.unwrap();
         assert_eq!(part, body[range.start as usize..range.end as usize]);

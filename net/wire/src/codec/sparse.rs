@@ -4,6 +4,8 @@
 //! Indices lie chunk after chunk, ascending within each; codes lie as on the wire, four to a byte,
 //! each chunk starting a byte. A value of this type is well formed for its shape, whoever sent it.
 
+use std::ops::Range;
+
 use super::SectionFault;
 use crate::Tiling;
 
@@ -57,6 +59,28 @@ impl SparseShape {
     /// Bytes of all codes.
     pub fn code_bytes(self) -> usize {
         self.chunks() * self.chunk_code_bytes()
+    }
+
+    /// Rows of tiles in the tensor.
+    pub fn bands(self) -> usize {
+        self.tiling.rows / self.tiling.tile_rows
+    }
+
+    /// The update of as many rows of tiles alone.
+    pub(crate) fn of_bands(self, bands: usize) -> Self {
+        let rows = bands * self.tiling.tile_rows;
+        Self { tiling: Tiling { rows, ..self.tiling }, ..self }
+    }
+
+    /// Cuts the tensor into ranges of whole rows of tiles, each as long as it can be while it keeps
+    /// at most `values` values, but one row at least. Rows of tiles lie one behind the other in the
+    /// tensor, in the list of indices and in that of codes.
+    pub fn cut(self, values: usize) -> impl Iterator<Item = Range<usize>> {
+        let bands = self.bands();
+        let fit = values / self.of_bands(1).values().max(1);
+        // An odd number of 12-bit indices ends within a byte: such small tensors stay whole.
+        let step = if self.k.is_multiple_of(2) { fit.clamp(1, bands.max(1)) } else { bands.max(1) };
+        (0..bands).step_by(step).map(move |start| start..(start + step).min(bands))
     }
 }
 

@@ -1,8 +1,8 @@
 //! The body: one section per tensor, each decodable by itself, once the whole is known to be the
 //! one that was signed.
 
-use super::{BodyShape, Header, Verified};
-use crate::{Digest, Rejection, SparseTensor};
+use super::{BodyShape, HEADER_BYTES, Header, PartFault, Verified};
+use crate::{Digest, ReadAt, Rejection, SparseTensor, hash_of};
 
 /// The signed body of a verified header, whose sections are still bytes.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +38,23 @@ impl<'a> Verified<'a> {
             return Err(Rejection::OtherBody { found, claimed });
         }
         Ok(Body { bytes: body, verified: *self })
+    }
+
+    /// Checks that what follows the header in `object` is the body that was signed.
+    ///
+    /// # Errors
+    /// As [`Verified::body`]; or the object cannot be read.
+    pub fn body_at(&self, object: &impl ReadAt) -> Result<(), PartFault> {
+        let at = HEADER_BYTES as u64;
+        let (found, claimed) = (object.len().saturating_sub(at), self.header.body_bytes);
+        if found != claimed {
+            return Err(Rejection::OtherBodyLength { found, claimed }.into());
+        }
+        let (found, claimed) = (hash_of(object, at..at + found)?, self.header.body_hash);
+        if found != claimed {
+            return Err(Rejection::OtherBody { found, claimed }.into());
+        }
+        Ok(())
     }
 }
 

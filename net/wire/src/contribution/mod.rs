@@ -3,43 +3,29 @@
 //! header (232 bytes) | signature (64) | one section per tensor. The format is in `FORMAT.md`.
 //! Reading goes in stages, each refusing before the next one spends memory or time:
 //! [`Header::parse`], [`Header::verify`], [`Verified::body`], then [`Body::tensor`] one by one or
-//! [`Body::decode`] all at once. Sections are written and read by the
-//! [`IndexCodec`](crate::IndexCodec).
+//! [`Body::decode`] all at once; [`Verified::body_at`] and [`Part::read`] where the body does not
+//! lie in memory. Sections are written and read by the [`IndexCodec`](crate::IndexCodec).
 
 mod body;
 mod header;
+mod part;
 mod reader;
 mod shape;
 
 pub use body::{Body, Contribution};
 pub use header::{Claims, Expected, Header, Verified};
+pub use part::{Part, PartFault};
 pub use shape::BodyShape;
 
 use rayon::prelude::*;
 
-use crate::{Keypair, Rejection, SampleDigest, SparseTensor};
+use crate::{Keypair, SparseTensor};
 
 /// Bytes of the header that are signed. Changing this breaks every contribution.
 pub const SIGNED_BYTES: usize = 232;
 
 /// Bytes before the body: signed header and signature.
 pub const HEADER_BYTES: usize = SIGNED_BYTES + 64;
-
-/// Reads an object through all stages; `samples` is the digest of the assigned samples, where
-/// somebody knows it.
-///
-/// # Errors
-/// The first check that it fails.
-pub fn read(
-    object: &[u8],
-    expected: &Expected<'_>,
-    samples: Option<SampleDigest>,
-) -> Result<Contribution, Rejection> {
-    let header = Header::parse(object)?;
-    let verified = header.verify(expected)?;
-    samples.map_or(Ok(()), |samples| header.verify_samples(samples))?;
-    verified.body(&object[HEADER_BYTES..])?.decode()
-}
 
 /// Writes and signs a contribution: `tensors` holds one update per tensor, in the layout's order.
 ///

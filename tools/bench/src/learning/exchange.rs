@@ -3,9 +3,9 @@
 
 use model::sparseloco::{Compressor, OuterStep};
 use runtime::{Buffer, Device, View};
-use wire::contribution;
+use wire::contribution::{self, HEADER_BYTES};
 use wire::{
-    BodyShape, Claims, Expected, IndexCodec, Keypair, Layout, Quantiser, Rejection, RunId,
+    BodyShape, Claims, Expected, Header, IndexCodec, Keypair, Layout, Quantiser, Rejection, RunId,
     SampleDigest, SparseTensor, StateRoot, StateTree, Uid, Window, protocol,
 };
 
@@ -153,7 +153,8 @@ impl Post<'_> {
             samples: 1..=u64::MAX,
             shape: self.shape,
         };
-        Ok(contribution::read(object, &expected, None)?.tensors)
+        let verified = Header::parse(object)?.verify(&expected)?;
+        Ok(verified.body(&object[HEADER_BYTES..])?.decode()?.tensors)
     }
 }
 

@@ -1,90 +1,125 @@
-//! From a manifest to the updates it lists: each payload from its owner's bucket, checked by its
-//! hash; all of them at once from a validator's merged update where an owner does not deliver.
+//! From a manifest to the contributions it lists: each payload from its owner's bucket, checked by
+//! its hash; all of them at once from a validator's merged update where an owner does not deliver.
+//!
+//! They are hashed and decoded as they arrive, and then lie in the node's spool, from where the
+//! outer step reads them part by part.
 
-use bucket::{Bucket, Bytes, Fetch, ObjectKey, Sources, fetch_all};
+use std::io;
+
+use bucket::{Body, Bucket, Bytes, Fetch, FetchFault, ObjectKey, Sources, Spooled, fetch_all};
 use futures::StreamExt;
+use model::sparseloco::CheckedBody;
 use tokio::time::Instant;
 use wire::contribution::HEADER_BYTES;
-use wire::{Content, Manifest, Merged, MergedClaims, SparseTensor, StateRoot, Uid, Window, merge};
+use wire::{
+    BodyShape, Content, Joined, Manifest, Merged, MergedClaims, PartFault, ReadAt, Uid, hash_of,
+    merged_head, merged_head_bytes,
+};
 
 use super::Node;
-use crate::failure::Failure;
 
-/// Bytes of payloads under way at once.
-const BUDGET_BYTES: u64 = 256 << 20;
+/// Contributions that are decoded at once; each uses all threads.
+const CHECKS_AT_ONCE: usize = 2;
 
-/// What the contributions of one window amount to, by ascending uid, one update per tensor.
-pub(crate) type Gathered = Vec<(Uid, Vec<SparseTensor>)>;
+/// One contribution, checked, where it lies.
+pub(crate) type Contribution = (Uid, CheckedBody<Spooled>);
+/// Those of one window, by ascending uid.
+pub(crate) type Gathered = Vec<Contribution>;
+
+/// Why something cannot be had now.
+enum Absence {
+    /// Nobody delivers it as it should be.
+    Theirs,
+    /// This machine cannot hold it.
+    Ours(String),
+}
+
+impl From<FetchFault> for Absence {
+    fn from(fault: FetchFault) -> Self {
+        match fault {
+            FetchFault::Spool { .. } => Self::Ours(fault.to_string()),
+            _ => Self::Theirs,
+        }
+    }
+}
+
+impl From<PartFault> for Absence {
+    fn from(fault: PartFault) -> Self {
+        match fault {
+            PartFault::Unreadable(error) => error.into(),
+            PartFault::Rejected(_) => Self::Theirs,
+        }
+    }
+}
+
+impl From<io::Error> for Absence {
+    fn from(error: io::Error) -> Self {
+        Self::Ours(format!("cannot read an object that was fetched: {error}; trying again"))
+    }
+}
+
+/// Decodes the body that begins at `at`, whatever that takes.
+async fn check(
+    shape: &BodyShape,
+    object: Spooled,
+    at: u64,
+) -> Result<CheckedBody<Spooled>, Absence> {
+    let shape = shape.clone();
+    Ok(object.examine(move |object| CheckedBody::check(&shape, object, at)).await?)
+}
+
+/// The merged update of these contributions, which ascend.
+pub(crate) fn merge(
+    claims: &MergedClaims,
+    shape: &BodyShape,
+    round: &[Contribution],
+) -> io::Result<(Content, Body)> {
+    let uids: Vec<_> = round.iter().map(|(uid, _)| *uid).collect();
+    let head = Spooled::from(Bytes::from(merged_head(claims, shape, &uids)));
+    let head = (head.clone(), 0..head.len());
+    let bodies = round
+        .iter()
+        .map(|(_, body)| (body.source().clone(), body.at()..body.at() + shape.body_bytes()));
+    let merged = Joined::new(std::iter::once(head).chain(bodies));
+    let bytes = merged.len();
+    let hash = hash_of(&merged, 0..bytes)?;
+    Ok((Content { hash, bytes }, merged.into()))
+}
 
 impl Node {
-    /// What `manifest` lists. `own` is this node's object, if it has one at hand.
-    ///
-    /// # Errors
-    /// The node is asked to stop.
-    pub(crate) async fn gather(
-        &mut self,
-        manifest: &Manifest,
-        own: Option<&Bytes>,
-    ) -> Result<Option<Gathered>, Failure> {
-        const ROUNDS: u32 = 3;
-        for _ in 0..ROUNDS {
-            if let Some(gathered) = self.gather_payloads(manifest, own).await {
-                return Ok(Some(gathered));
-            }
-            if let Some(gathered) = self.gather_merged(manifest).await {
-                return Ok(Some(gathered));
-            }
-            self.pause().await?;
-        }
-        Ok(None)
-    }
-
-    /// Each payload from its owner, in ranges, several at once, within a budget of memory.
-    async fn gather_payloads(
+    /// Each payload from its owner, in ranges, several at once.
+    pub(super) async fn gather_payloads(
         &mut self,
         manifest: &Manifest,
         own: Option<&Bytes>,
     ) -> Option<Gathered> {
-        let own = own.filter(|own| {
-            let listed = manifest.accepted.iter().find(|accepted| accepted.uid == self.uid);
-            listed.is_some_and(|listed| listed.object == Content::of(own))
-        });
-        let shape = self.shape.clone();
-        // Decoded as they come, so that bytes and values of one payload are all that is held twice.
-        let decode = |object: &Bytes| shape.decode(object.get(HEADER_BYTES..)?).ok();
-        let besides = own.map(|_| self.uid);
-        let mut gathered = self.fetch_listed(manifest, besides, decode).await?;
+        let listed = manifest.accepted.iter().find(|accepted| accepted.uid == self.uid);
+        let own = own.map(|own| Spooled::from(own.clone()));
+        let own = own.filter(|own| listed.is_some_and(|listed| listed.object == own.content()));
+        let mut gathered = self.fetch_listed(manifest, own.as_ref().map(|_| self.uid)).await?;
         if let Some(own) = own {
-            gathered.push((self.uid, decode(own)?));
-            gathered.sort_by_key(|(uid, _)| *uid);
+            let body = check(&self.shape, own, HEADER_BYTES as u64).await;
+            gathered.push((self.uid, self.had(body)?));
         }
+        gathered.sort_by_key(|(uid, _)| *uid);
         Some(gathered)
     }
 
-    /// What the merged update of a window says of itself.
-    pub(crate) fn merged_claims(&self, window: Window, parent_root: StateRoot) -> MergedClaims {
-        MergedClaims { run: self.run_id, window, parent_root }
-    }
-
     /// The merged update of `manifest`'s window, made anew from what the owners hold.
-    pub(crate) async fn merge_payloads(&mut self, manifest: &Manifest) -> Option<Bytes> {
-        let body =
-            |object: &Bytes| (object.len() > HEADER_BYTES).then(|| object.slice(HEADER_BYTES..));
-        let bodies = self.fetch_listed(manifest, None, body).await?;
-        let bodies: Vec<_> = bodies.iter().map(|(uid, body)| (*uid, &body[..])).collect();
-        let claims = self.merged_claims(manifest.window, manifest.parent_root);
-        let merged = Bytes::from(merge(&claims, &self.shape, &bodies));
-        (Some(Content::of(&merged)) == manifest.merged).then_some(merged)
+    pub(crate) async fn merge_payloads(&mut self, manifest: &Manifest) -> Option<Body> {
+        let round = self.gather_payloads(manifest, None).await?;
+        let merged = merge(&self.merged_claims(manifest), &self.shape, &round);
+        let (content, merged) = self.had(merged)?;
+        (Some(content) == manifest.merged).then_some(merged)
     }
 
-    /// What `take` makes of the objects that `manifest` lists, as their owners hold them, by
-    /// ascending uid; none if one of them cannot be had.
-    async fn fetch_listed<T>(
+    /// The objects that `manifest` lists, as their owners hold them, in no order; none if one of
+    /// them cannot be had.
+    async fn fetch_listed(
         &mut self,
         manifest: &Manifest,
         besides: Option<Uid>,
-        take: impl Fn(&Bytes) -> Option<T>,
-    ) -> Option<Vec<(Uid, T)>> {
+    ) -> Option<Gathered> {
         let (mut uids, mut requests) = (Vec::new(), Vec::new());
         for accepted in manifest.accepted.iter().filter(|a| Some(a.uid) != besides) {
             let hotkey = self.directory.seat(accepted.uid)?.hotkey;
@@ -92,43 +127,70 @@ impl Node {
             let sources = Sources::new([self.directory.bucket(hotkey)?]);
             let Content { hash, bytes } = accepted.object;
             uids.push(accepted.uid);
-            requests.push(Fetch { key, bytes, hash, sources });
+            requests.push(Fetch { key, bytes, hash: Some(hash), sources });
         }
         let bytes: u64 = requests.iter().map(|request| request.bytes).sum();
         let deadline = Instant::now() + self.pace.read_time(bytes);
-        let mut fetched = std::pin::pin!(fetch_all(requests, BUDGET_BYTES, deadline));
-        let mut taken = Vec::new();
-        while let Some((request, object)) = fetched.next().await {
-            taken.push((uids[request], take(&object.ok()?)?));
+        let shape = &self.shape;
+        let checked = fetch_all(&self.spool, requests, deadline).map(|(request, object)| {
+            let uid = uids[request];
+            async move {
+                let body = check(shape, object?, HEADER_BYTES as u64).await?;
+                Ok::<_, Absence>((uid, body))
+            }
+        });
+        let mut checked = std::pin::pin!(checked.buffer_unordered(CHECKS_AT_ONCE));
+        let mut gathered = Vec::new();
+        while let Some(body) = checked.next().await {
+            gathered.push(self.had(body)?);
         }
         self.down_bytes += bytes;
-        taken.sort_by_key(|(uid, _)| *uid);
-        Some(taken)
+        Some(gathered)
     }
 
     /// All payloads in one object, from any validator that has it.
     pub(crate) async fn gather_merged(&mut self, manifest: &Manifest) -> Option<Gathered> {
         let Some(wanted) = manifest.merged else { return Some(Vec::new()) };
         let object = self.merged_object(manifest, wanted).await?;
-        let claims = self.merged_claims(manifest.window, manifest.parent_root);
-        let merged = Merged::parse(&object, &claims, &self.shape).ok()?;
-        let uids = merged.uids().iter().enumerate();
-        let sections = self.shape.sections().len();
-        let gathered = uids.map(|(peer, &uid)| {
-            let tensors = (0..sections).map(|section| merged.tensor(peer, section).ok());
-            Some((uid, tensors.collect::<Option<Vec<_>>>()?))
-        });
-        let gathered: Gathered = gathered.collect::<Option<_>>()?;
+        let mut head = vec![0; merged_head_bytes(manifest.accepted.len()) as usize];
+        self.had(object.read_at(0, &mut head))?;
+        let claims = self.merged_claims(manifest);
+        let merged = Merged::parse(&head, object.len(), &claims, &self.shape).ok()?;
         let listed = manifest.accepted.iter().map(|accepted| accepted.uid);
-        gathered.iter().map(|(uid, _)| *uid).eq(listed).then_some(gathered)
+        if !listed.eq(merged.uids().iter().copied()) {
+            return None;
+        }
+        let mut gathered = Vec::new();
+        for (peer, &uid) in merged.uids().iter().enumerate() {
+            let body = check(&self.shape, object.clone(), merged.body(peer).start).await;
+            gathered.push((uid, self.had(body)?));
+        }
+        Some(gathered)
     }
 
-    /// The merged update of `manifest`'s window as bytes.
+    fn merged_claims(&self, manifest: &Manifest) -> MergedClaims {
+        let (window, parent_root) = (manifest.window, manifest.parent_root);
+        MergedClaims { run: self.run_id, window, parent_root }
+    }
+
+    /// What could be had; whoever could not have it because of its own machine says so.
+    fn had<T>(&self, had: Result<T, impl Into<Absence>>) -> Option<T> {
+        match had.map_err(Into::into) {
+            Ok(had) => Some(had),
+            Err(Absence::Theirs) => None,
+            Err(Absence::Ours(why)) => {
+                self.voice.say(&why);
+                None
+            }
+        }
+    }
+
+    /// The merged update of `manifest`'s window, as it lies in a validator's bucket.
     pub(crate) async fn merged_object(
         &mut self,
         manifest: &Manifest,
         wanted: Content,
-    ) -> Option<Bytes> {
+    ) -> Option<Spooled> {
         let key = ObjectKey::Merged { run: self.run_id, window: manifest.window };
         let sources = self.directory.mirrors(manifest.validator);
         self.read_content(&sources, &key, wanted).await
@@ -140,13 +202,13 @@ impl Node {
         sources: &[Bucket],
         key: &ObjectKey,
         wanted: Content,
-    ) -> Option<Bytes> {
+    ) -> Option<Spooled> {
         let Content { hash, bytes } = wanted;
         let sources = Sources::new(sources.iter().cloned());
         let deadline = Instant::now() + self.pace.read_time(bytes);
-        let request = Fetch { key: *key, bytes, hash, sources };
-        let mut fetched = std::pin::pin!(fetch_all(vec![request], BUDGET_BYTES, deadline));
-        let object = fetched.next().await?.1.ok()?;
+        let request = Fetch { key: *key, bytes, hash: Some(hash), sources };
+        let object = self.spool.fetch(&request, deadline).await;
+        let object = self.had(object)?;
         self.down_bytes += bytes;
         Some(object)
     }

@@ -5,14 +5,16 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use model::sparseloco::{OuterReport, OuterStep};
 use runtime::{Buffer, Device};
-use wire::{Layout, RunDescription, SparseTensor, StateRoot, StateTree, Uid};
+use wire::{BodyShape, Layout, RunDescription, StateRoot, StateTree};
 
+use super::Contribution;
 use crate::failure::Failure;
 
 /// One copy of the shared parameters.
 pub(crate) struct Replica {
     device: Device,
     layout: Layout,
+    shape: BodyShape,
     outer: OuterStep,
     shared: Arc<RwLock<Buffer<f32>>>,
     tree: StateTree,
@@ -28,8 +30,9 @@ impl Replica {
     ) -> Self {
         let tree = StateTree { layout: layout.hash(), tensor_roots: Vec::new() };
         let outer = OuterStep::from(&run.outer);
-        let mut replica =
-            Self { device: device.clone(), layout: layout.clone(), outer, shared, tree };
+        let shape = BodyShape::new(layout, run.outer.k, run.outer.index_codec);
+        let (device, layout) = (device.clone(), layout.clone());
+        let mut replica = Self { device, layout, shape, outer, shared, tree };
         replica.hash();
         replica
     }
@@ -62,12 +65,10 @@ impl Replica {
     }
 
     /// Takes one outer step; the tree is the old one until [`Replica::hash`].
-    pub(crate) fn step(
-        &mut self,
-        round: &[(Uid, &[SparseTensor])],
-    ) -> Result<OuterReport, Failure> {
+    pub(crate) fn step(&mut self, round: &[Contribution]) -> Result<OuterReport, Failure> {
         let mut shared = write(&self.shared);
-        Ok(self.outer.apply(&self.device, &self.layout, shared.view_mut(), round)?)
+        let Self { device, layout, shape, outer, .. } = self;
+        Ok(outer.apply_bodies(device, layout, shape, shared.view_mut(), round)?)
     }
 
     /// Hashes all parameters.
@@ -86,11 +87,6 @@ impl Replica {
         self.tree.differing(&before)
     }
 
-    /// A second replica, of the run's first parameters.
-    pub(crate) fn anew(&self, run: &RunDescription) -> Result<Self, Failure> {
-        Self::genesis(&self.device, &self.layout, run)
-    }
-
     /// A second copy, with memory of its own.
     pub(crate) fn copy(&self) -> Self {
         let mut buffer = self.device.alloc::<f32>(self.layout.params());
@@ -98,6 +94,7 @@ impl Replica {
         Self {
             device: self.device.clone(),
             layout: self.layout.clone(),
+            shape: self.shape.clone(),
             outer: self.outer,
             shared: Arc::new(RwLock::new(buffer)),
             tree: self.tree.clone(),
@@ -127,10 +124,16 @@ impl Replica {
         names.join(", ") + &more
     }
 
-    /// Changes the parameters; the tree is the old one until [`Replica::hash`].
-    pub(crate) fn change<T>(&mut self, change: impl FnOnce(&mut [f32]) -> T) -> T {
+    /// Fills the vector, tensor by tensor, and hashes it.
+    pub(crate) fn fill(
+        &mut self,
+        fill: impl FnOnce(&Layout, &mut [f32]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         let mut shared = write(&self.shared);
-        change(shared.as_host_mut().expect("replicas live on the CPU"))
+        fill(&self.layout, shared.as_host_mut().expect("replicas live on the CPU"))?;
+        drop(shared);
+        self.hash();
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use bucket::{Bucket, Credentials, FaultPlan, Place, PublicPlace};
+use bucket::{Bucket, Credentials, FaultPlan, Place, PublicPlace, Spool};
 use chain::{Chain, DevChain, SystemClock};
 use wire::{Keypair, Layout, Netuid, RunDescription};
 
@@ -17,16 +17,6 @@ use crate::failure::Failure;
 const REQUEST: Duration = Duration::from_secs(20);
 /// Further than this from the chain's newest block no clock of an honest machine is.
 const CLOCK_SKEW_MAX_MS: u64 = 60_000;
-
-/// Runs a node to its end.
-pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::ours(format!("cannot start threads: {error}")))?
-        .block_on(work)
-}
 
 /// A node's own bucket, and what others need to read it.
 pub(crate) struct OwnBucket {
@@ -107,6 +97,7 @@ pub(crate) async fn join(
         bucket: fail(bucket),
         place: public.to_string(),
         opener: Arc::new(move |place: &str| Ok(fail(Bucket::open_public(&place.parse()?)?))),
+        spool: Spool::new(&config.dir()),
         pace: Pace { poll: Duration::from_millis(config.network.poll_ms), request: REQUEST },
         voice,
         stop,

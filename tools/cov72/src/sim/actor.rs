@@ -6,12 +6,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bucket::{Bucket, BucketError, FaultPlan};
+use bucket::{Bucket, BucketError, FaultPlan, Spool};
 use tokio::task::JoinHandle;
 use wire::{Keypair, StateRoot};
 
 use super::liar::Liar;
-use super::line::Line;
+use super::line::{Crook, Line};
 use super::memory::{Disk, Memory, Speed};
 use super::stage::{self, CHECKPOINT_EVERY, NETUID, PACE, Stage};
 use super::watch::{Liars, Watcher};
@@ -68,6 +68,11 @@ impl Actor {
         }
     }
 
+    /// Whether it puts what its node makes.
+    pub(super) fn is_honest(&self, stage: &Stage) -> bool {
+        self.liar.is_none() && !stage.forgers.contains_key(&self.index)
+    }
+
     /// Starts the node, if it does not run and is not gone.
     pub(super) fn start(&mut self, stage: &Arc<Stage>, liars: &Arc<Liars>) {
         if self.gone || self.task.is_some() {
@@ -85,7 +90,7 @@ impl Actor {
             watcher: Arc::new(Watcher::new(
                 stage.history.clone(),
                 (self.index, self.name.clone()),
-                self.liar.is_none(),
+                self.is_honest(stage),
                 stage.faults.is_some(),
                 Arc::clone(liars),
             )),
@@ -200,7 +205,8 @@ impl Life {
 
     fn parts(&self) -> Parts {
         let (net, index, nodes) = (Arc::clone(&self.stage.net), self.index, self.stage.net.nodes());
-        let own = Line::lying(&net, index, self.liar.clone());
+        let forger = self.stage.forgers.get(&index).cloned().map(Crook::Forger);
+        let own = Line::own(&net, index, self.liar.clone().map(Crook::Liar).or(forger));
         let (seed, faults) = (self.stage.seed, self.stage.faults.clone());
         let own = bucket_over(own, seed, faults.clone());
         let opener = move |place: &str| {
@@ -219,6 +225,7 @@ impl Life {
             bucket: own,
             place: format!("sim:{index}"),
             opener: Arc::new(opener),
+            spool: Spool::new(&self.stage.data),
             pace: PACE,
             voice: Arc::clone(&self.watcher) as _,
             stop: Arc::clone(&self.stop),

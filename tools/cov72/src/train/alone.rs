@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use bucket::{Bucket, BucketError, Limits, ObjectKey, PutMode};
+use bucket::{Bucket, BucketError, Bytes, Limits, ObjectKey, PutMode, Spooled};
 use chain::{Blocks, Chain, DevChain, DevChainOptions, SystemClock};
+use model::sparseloco::CheckedBody;
 use tokio::time::Instant;
-use wire::contribution;
+use wire::contribution::HEADER_BYTES;
 use wire::{
-    BodyShape, Expected, Keypair, Layout, Netuid, Rejected, Rejection, RunDescription,
-    SparseTensor, Uid, Window, WindowRecord,
+    BodyShape, Expected, Header, Keypair, Layout, Netuid, PartFault, Rejected, Rejection,
+    RunDescription, Uid, Window, WindowRecord,
 };
 
 use super::folder::RunFolder;
@@ -102,14 +103,14 @@ impl Alone {
         record.phases.gather_s = clock.elapsed().as_secs_f64();
 
         let clock = Instant::now();
-        let decoded = fetched.and_then(|object| {
+        let checked = fetched.and_then(|object| {
             record.down_bytes = object.len() as u64;
-            self.decode(sent, &object)
+            self.check(sent, object)
         });
         record.phases.decode_s = clock.elapsed().as_secs_f64();
-        let counted = decoded.is_ok();
-        match decoded {
-            Ok(update) => self.step(replica, &update, record)?,
+        let counted = checked.is_ok();
+        match checked {
+            Ok(body) => self.step(replica, body, record)?,
             Err(reason) => {
                 self.voice.say(&format!("uid {} does not count: {reason}", self.uid));
                 record.rejected.push(Rejected { uid: self.uid, reason });
@@ -121,12 +122,12 @@ impl Alone {
     fn step(
         &self,
         replica: &mut Replica,
-        update: &[SparseTensor],
+        body: CheckedBody<Spooled>,
         record: &mut WindowRecord,
     ) -> Result<(), Failure> {
         self.voice.doing("outer step");
         let clock = Instant::now();
-        let report = replica.step(&[(self.uid, update)])?;
+        let report = replica.step(&[(self.uid, body)])?;
         for skipped in &report.skipped {
             let name = replica.names(&[skipped.tensor]);
             self.voice.say(&format!("{name} is left as it was: the step is not finite"));
@@ -139,9 +140,10 @@ impl Alone {
         Ok(())
     }
 
-    fn decode(&self, sent: &Sent, object: &[u8]) -> Result<Vec<SparseTensor>, Rejection> {
+    fn check(&self, sent: &Sent, object: Bytes) -> Result<CheckedBody<Spooled>, Rejection> {
         let samples = self.run.inner.steps * self.run.inner.batch_samples;
-        let expected = Expected {
+        let header = Header::parse(&object)?;
+        let verified = header.verify(&Expected {
             run: self.run.id(),
             window: sent.window,
             uid: self.uid,
@@ -149,8 +151,14 @@ impl Alone {
             parent_root: sent.parent_root,
             samples: samples..=samples,
             shape: &self.shape,
-        };
-        Ok(contribution::read(object, &expected, Some(sent.sample_digest))?.tensors)
+        })?;
+        header.verify_samples(sent.sample_digest)?;
+        verified.body(&object[HEADER_BYTES..])?;
+        let object = Spooled::from(object);
+        CheckedBody::check(&self.shape, object, HEADER_BYTES as u64).map_err(|fault| match fault {
+            PartFault::Rejected(reason) => reason,
+            PartFault::Unreadable(error) => unreachable!("it lies in memory: {error}"),
+        })
     }
 
     /// The window is over: the next one begins at once. A chain that is ahead already, because this

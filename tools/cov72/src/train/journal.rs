@@ -68,7 +68,7 @@ impl Journal {
         record: WindowRecord,
         steps: Steps,
     ) -> Result<(), Failure> {
-        append_window(folder, &record)?;
+        append(folder, WINDOWS, &record)?;
         append(folder, STEPS, &steps)?;
         self.windows.push(record);
         self.steps.push(steps);
@@ -98,11 +98,6 @@ fn read<T: for<'de> Deserialize<'de>>(
 fn rewrite<T: Serialize>(folder: &RunFolder, name: &str, records: &[T]) -> Result<(), Failure> {
     let text: String = records.iter().map(line).collect();
     folder.replace(name, text.as_bytes())
-}
-
-/// Appends the record of a window.
-pub(crate) fn append_window(folder: &RunFolder, record: &WindowRecord) -> Result<(), Failure> {
-    append(folder, WINDOWS, record)
 }
 
 fn append<T: Serialize>(folder: &RunFolder, name: &str, record: &T) -> Result<(), Failure> {

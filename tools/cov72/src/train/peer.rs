@@ -16,7 +16,7 @@ use super::learner::Learner;
 use super::progress::human_bytes;
 use super::rounds::{Rounds, Sent};
 use crate::failure::Failure;
-use crate::node::{Replica, Voice, write};
+use crate::node::{Replica, Voice};
 
 /// A miner with everything it holds between windows.
 pub(crate) struct Peer<K> {
@@ -53,12 +53,11 @@ impl<K: Keeper + Send> Peer<K> {
             },
         };
         let resumed = keeper.load(&mut state)?;
+        let mut replica = Replica::new(learner.device(), layout, &run, Arc::clone(&state.shared));
         if !resumed {
-            let mut shared = write(&state.shared);
-            let values = shared.as_host_mut().expect("genesis is drawn on the CPU");
-            model::initial_params(&run.model, run.seed, values)?;
+            let (model, seed) = (run.model.clone(), run.seed);
+            replica.fill(|_, values| Ok(model::initial_params(&model, seed, values)?))?;
         }
-        let replica = Replica::new(learner.device(), layout, &run, Arc::clone(&state.shared));
         keeper.go_on_from(state.progress.windows)?;
         rounds.resume(state.progress.windows);
         let voice = keeper.voice();

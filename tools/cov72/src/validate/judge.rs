@@ -3,13 +3,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use bucket::{Bucket, BucketError, Bytes, Limits, ObjectKey};
+use bucket::{Bucket, BucketError, Fetch, FetchFault, ObjectKey, Sources, Spool, Spooled};
 use futures::StreamExt;
+use model::sparseloco::CheckedBody;
 use runtime::dataset::Dataset;
 use tokio::time::Instant;
+use wire::contribution::HEADER_BYTES;
 use wire::{
-    Content, Digest, Expected, ForeignText, Hotkey, Rejected, Rejection, SampleDigest, Span,
-    SparseTensor, StateRoot, Uid, contribution,
+    Content, Digest, Expected, ForeignText, Header, Hotkey, PartFault, ReadAt, Rejected, Rejection,
+    SampleDigest, Span, StateRoot, Uid,
 };
 
 use super::patience::Patience;
@@ -23,8 +25,8 @@ const IN_FLIGHT: usize = 8;
 /// A contribution that passed every check.
 pub(super) struct Sound {
     pub(super) uid: Uid,
-    pub(super) object: Bytes,
-    pub(super) update: Vec<SparseTensor>,
+    pub(super) object: Content,
+    pub(super) body: CheckedBody<Spooled>,
     body_hash: Digest,
     modified_ms: u64,
 }
@@ -65,10 +67,11 @@ pub(super) async fn judge(
                 Fetched::Nothing => Progress::Awaited,
                 Fetched::Silence => Progress::Silent,
                 Fetched::Refused(reason) => Progress::Refused(reason),
+                Fetched::Failed(failure) => return Err(failure),
                 Fetched::Object(object, modified_ms) => {
                     arrivals_s.insert(uid, since.elapsed().as_secs_f64());
                     let of = Origin { uid, hotkey, parent_root, modified_ms };
-                    let content = Content::of(&object).hash;
+                    let content = object.content().hash;
                     match check(node, dataset, span, &of, object)? {
                         Ok(sound) => Progress::Arrived(Box::new(sound)),
                         Err(reason) => match &seats[&uid].1 {
@@ -133,8 +136,10 @@ enum Fetched {
     Nothing,
     Silence,
     Refused(Rejection),
+    /// This machine cannot keep it.
+    Failed(Failure),
     /// An object, and when its storage took it.
-    Object(Bytes, u64),
+    Object(Spooled, u64),
 }
 
 /// Looks for every contribution that is still awaited.
@@ -151,10 +156,10 @@ async fn fetch(
     let (pace, bytes) = (node.pace, node.shape.object_bytes());
     for (uid, hotkey) in awaited {
         let key = ObjectKey::contribution(node.run_id, span.window, hotkey);
-        let source = node.directory.bucket(hotkey);
+        let (source, spool) = (node.directory.bucket(hotkey), &node.spool);
         looks.push(async move {
             let fetched = match source {
-                Some(source) => look(&source, &key, bytes, pace).await,
+                Some(source) => look(&source, &key, bytes, pace, spool).await,
                 None => Fetched::Silence,
             };
             (uid, hotkey, fetched)
@@ -163,7 +168,7 @@ async fn fetch(
     futures::stream::iter(looks).buffered(IN_FLIGHT).collect().await
 }
 
-async fn look(source: &Bucket, key: &ObjectKey, bytes: u64, pace: Pace) -> Fetched {
+async fn look(source: &Bucket, key: &ObjectKey, bytes: u64, pace: Pace, spool: &Spool) -> Fetched {
     let info = match tokio::time::timeout(pace.request, source.head(key)).await {
         Ok(Ok(info)) => info,
         Ok(Err(BucketError::NotFound { .. })) => return Fetched::Nothing,
@@ -173,9 +178,10 @@ async fn look(source: &Bucket, key: &ObjectKey, bytes: u64, pace: Pace) -> Fetch
         let (found, expected) = (info.bytes, bytes);
         return Fetched::Refused(Rejection::ObjectLength { found, expected });
     }
-    let limits = Limits { bytes_max: bytes, timeout: pace.read_time(bytes) };
-    match source.get(key, limits).await {
+    let request = Fetch { key: *key, bytes, hash: None, sources: Sources::new([source.clone()]) };
+    match spool.fetch(&request, Instant::now() + pace.read_time(bytes)).await {
         Ok(object) => Fetched::Object(object, info.modified_ms),
+        Err(fault @ FetchFault::Spool { .. }) => Fetched::Failed(Failure::ours(fault)),
         Err(_) => Fetched::Silence,
     }
 }
@@ -194,7 +200,7 @@ fn check(
     dataset: &Dataset,
     span: Span,
     of: &Origin,
-    object: Bytes,
+    object: Spooled,
 ) -> Result<Result<Sound, Rejection>, Failure> {
     let samples = node.run.inner.steps * node.run.inner.batch_samples;
     let assigned = assignment(&node.run, dataset, of.uid, span.window)?;
@@ -204,19 +210,32 @@ fn check(
     {
         return Ok(Err(Rejection::Late { late_ms: of.modified_ms - deadline_ms }));
     }
-    let expected = Expected {
-        run: node.run_id,
-        window: span.window,
-        uid: of.uid,
-        hotkey: of.hotkey,
-        parent_root: of.parent_root,
-        samples: samples..=samples,
-        shape: &node.shape,
+    let sound = || {
+        let mut head = [0; HEADER_BYTES];
+        object.read_at(0, &mut head)?;
+        let header = Header::parse(&head)?;
+        let verified = header.verify(&Expected {
+            run: node.run_id,
+            window: span.window,
+            uid: of.uid,
+            hotkey: of.hotkey,
+            parent_root: of.parent_root,
+            samples: samples..=samples,
+            shape: &node.shape,
+        })?;
+        header.verify_samples(digest)?;
+        verified.body_at(&object)?;
+        let body = CheckedBody::check(&node.shape, object.clone(), HEADER_BYTES as u64)?;
+        let (uid, object, modified_ms) = (of.uid, object.content(), of.modified_ms);
+        Ok(Sound { uid, object, body, body_hash: header.body_hash, modified_ms })
     };
-    Ok(contribution::read(&object, &expected, Some(digest)).map(|read| {
-        let (uid, modified_ms, body_hash) = (of.uid, of.modified_ms, read.header.body_hash);
-        Sound { uid, object, update: read.tensors, body_hash, modified_ms }
-    }))
+    match sound() {
+        Ok(sound) => Ok(Ok(sound)),
+        Err(PartFault::Rejected(reason)) => Ok(Err(reason)),
+        Err(PartFault::Unreadable(error)) => {
+            Err(Failure::ours(format!("cannot read a contribution that was fetched: {error}")))
+        }
+    }
 }
 
 /// The verdict on every seat. Of equal bodies the one that the storage took first counts.

@@ -1,19 +1,19 @@
 //! One validator's window, start to finish: judge, take the step, publish the manifest, follow the
 //! one that counts, hold ready what joiners need.
 
-use bucket::{Bytes, KeyPrefix, ObjectKey};
+use bucket::{Body, Bytes, ObjectKey};
 use runtime::dataset::Dataset;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
-use wire::contribution::HEADER_BYTES;
 use wire::{
-    Accepted, BlockNumber, Content, Digest, Document, Manifest, ManifestRef, Role, SignedManifest,
-    Span, StateRoot, Window, WindowRecord, merge, protocol,
+    Accepted, BlockNumber, Content, Digest, Document, Manifest, MergedClaims, Role, SignedManifest,
+    Span, StateRoot, Window, WindowRecord, protocol,
 };
 
 use super::judge::{Judged, judge};
 use super::patience::Patience;
 use crate::failure::Failure;
-use crate::node::{Node, Outcome, Replica, newest_checkpoint, publish_checkpoint};
+use crate::node::{Contribution, Node, Outcome, Publisher, Replica, merge, newest_checkpoint};
 
 /// Takes the records of a validator's windows.
 pub(crate) type OnRecord = Box<dyn FnMut(WindowRecord) -> Result<(), Failure>>;
@@ -30,6 +30,8 @@ pub(crate) struct Validator {
     checkpoint_every: u64,
     /// The newest checkpoint in the bucket.
     checkpoint: Option<(Window, Digest)>,
+    /// The one that is being published beside the windows, if there is one.
+    publishing: JoinSet<Result<(Window, Digest), Failure>>,
     on_record: OnRecord,
 }
 
@@ -38,7 +40,7 @@ struct Opinion {
     manifest: Manifest,
     state: Replica,
     /// The merged update, if anything is accepted.
-    merged: Option<Bytes>,
+    merged: Option<Body>,
 }
 
 impl Validator {
@@ -51,8 +53,17 @@ impl Validator {
         on_record: OnRecord,
     ) -> Self {
         let (span, patience) = (node.run.windows.first(), Patience::default());
-        let checkpoint = None;
-        Self { node, replica, dataset, patience, span, checkpoint_every, checkpoint, on_record }
+        Self {
+            node,
+            replica,
+            dataset,
+            patience,
+            span,
+            checkpoint_every,
+            checkpoint: None,
+            publishing: JoinSet::new(),
+            on_record,
+        }
     }
 
     /// Judges until `windows` are done, or until asked to stop.
@@ -63,8 +74,13 @@ impl Validator {
         self.recall().await?;
         loop {
             self.span = self.node.catch_up(&mut self.replica, self.span).await?;
+            let (run_id, uid) = (self.node.run_id, self.node.uid);
+            let passed = self.node.trail.take(run_id, uid, Role::Validator);
+            passed.into_iter().try_for_each(|record| (self.on_record)(record))?;
             if self.span.window.0 >= windows {
-                return Ok(());
+                self.node.voice.doing("waiting for the checkpoint");
+                let published = self.publishing.join_next().await;
+                return self.published(published);
             }
             if self.node.head() < self.span.first_block {
                 self.node.voice.doing("waiting for the run to begin");
@@ -82,13 +98,16 @@ impl Validator {
 
     /// What an earlier life of this validator left in the bucket.
     async fn recall(&mut self) -> Result<(), Failure> {
-        let Some((window, hash)) = self.node.announced() else { return Ok(()) };
-        let validator = self.node.keypair.hotkey();
-        let last = self.node.manifest(&ManifestRef { window, validator, hash }).await;
+        let Some(announced) = self.node.announced() else { return Ok(()) };
+        let last = self.node.manifest(&announced).await;
         self.checkpoint = newest_checkpoint(&self.node).await;
         let Some(manifest) = last else { return Ok(()) };
         // It may have been killed before the update was there for others.
-        self.mirror(&manifest, None).await.map(drop)
+        let root = manifest.parent_root;
+        let (run_id, uid) = (self.node.run_id, self.node.uid);
+        let window = announced.window;
+        let mut record = WindowRecord::new(run_id, window, uid, Role::Validator, root);
+        self.mirror(&manifest, None, &mut record).await
     }
 
     async fn window(&mut self) -> Result<(), Failure> {
@@ -96,31 +115,44 @@ impl Validator {
         let (run_id, uid) = (self.node.run_id, self.node.uid);
         let mut record = WindowRecord::new(run_id, span.window, uid, Role::Validator, parent_root);
         // Whoever announced a manifest before it was killed does not announce another one.
-        let judged_before = self.node.announced().is_some_and(|(w, _)| w >= span.window);
-        let opinion = match judged_before {
+        let judged_before = self.node.announced().is_some_and(|last| last.window >= span.window);
+        let mut opinion = match judged_before {
             true => None,
-            false => Some(self.judge_and_publish(&mut record).await?),
+            false => self.judge_and_publish(&mut record).await?,
         };
-        let clock = Instant::now();
-        self.node.voice.doing("waiting for the manifest that counts");
-        let outcome = self.node.outcome(span).await?;
-        record.phases.wait_s += clock.elapsed().as_secs_f64();
-        match outcome {
-            Outcome::Counted(manifest) => self.conclude(&manifest, opinion, &mut record).await?,
-            Outcome::Null => {
-                let window = span.window.0 + 1;
-                self.node.voice.say(&format!("window {window} ended without a manifest"));
-                self.span = self.node.pass_null(span);
+        loop {
+            let clock = Instant::now();
+            self.node.voice.doing("waiting for the manifest that counts");
+            let outcome = self.node.outcome(span).await?;
+            record.phases.wait_s += clock.elapsed().as_secs_f64();
+            match outcome {
+                Outcome::Counted(manifest) => {
+                    if self.conclude(&manifest, &mut opinion, &mut record).await? {
+                        break;
+                    }
+                }
+                Outcome::Null => {
+                    let window = span.window.0 + 1;
+                    self.node.voice.say(&format!("window {window} ended without a manifest"));
+                    self.span = self.node.pass_null(span);
+                    break;
+                }
+                // The loop catches up, and its trail tells of this window.
+                Outcome::Behind(_) => return Ok(()),
             }
-            // The loop catches up; there is nothing to record of a window that was missed.
-            Outcome::Behind(_) => return Ok(()),
         }
         record.root = self.replica.root();
         record.down_bytes = self.node.take_down_bytes();
         (self.on_record)(record)
     }
 
-    async fn judge_and_publish(&mut self, record: &mut WindowRecord) -> Result<Opinion, Failure> {
+    /// None if this node's own parameters are no longer what they were: then it has no opinion.
+    async fn judge_and_publish(
+        &mut self,
+        record: &mut WindowRecord,
+    ) -> Result<Option<Opinion>, Failure> {
+        let published = self.publishing.try_join_next();
+        self.published(published)?;
         let (span, clock) = (self.span, Instant::now());
         let window = span.window.0 + 1;
         self.node.voice.doing(&format!("judging window {window}"));
@@ -134,31 +166,32 @@ impl Validator {
             let (uid, reason) = (rejected.uid, &rejected.reason);
             node.voice.say(&format!("window {window}: uid {uid} does not count: {reason}"));
         }
+        let clock = Instant::now();
+        let is_sound = self.replica.changed().is_empty();
+        record.phases.root_s = clock.elapsed().as_secs_f64();
+        if !is_sound && !self.node.restore(&mut self.replica).await? {
+            return Ok(None);
+        }
         let opinion = self.opinion(judged, record)?;
         let clock = Instant::now();
         self.publish(&opinion, record).await?;
         record.phases.put_s = clock.elapsed().as_secs_f64();
-        Ok(opinion)
+        Ok(Some(opinion))
     }
 
     /// Takes the step on a second replica, since another validator's manifest may count.
     fn opinion(&self, judged: Judged, record: &mut WindowRecord) -> Result<Opinion, Failure> {
         let (node, span, clock) = (&self.node, self.span, Instant::now());
         let mut state = self.replica.copy();
-        let round: Vec<_> = judged.accepted.iter().map(|a| (a.uid, &a.update[..])).collect();
+        let accepted = |a: &super::judge::Sound| Accepted { uid: a.uid, object: a.object };
+        let accepted = judged.accepted.iter().map(accepted).collect();
+        let round: Vec<_> = judged.accepted.into_iter().map(|a| (a.uid, a.body)).collect();
         state.step(&round)?;
         record.phases.outer_s = clock.elapsed().as_secs_f64();
         let clock = Instant::now();
         state.hash();
-        record.phases.root_s = clock.elapsed().as_secs_f64();
-        let merged = (!judged.accepted.is_empty()).then(|| {
-            let bodies: Vec<_> =
-                judged.accepted.iter().map(|a| (a.uid, &a.object[HEADER_BYTES..])).collect();
-            let claims = node.merged_claims(span.window, record.parent_root);
-            Bytes::from(merge(&claims, &node.shape, &bodies))
-        });
-        let accepted =
-            |a: &super::judge::Sound| Accepted { uid: a.uid, object: Content::of(&a.object) };
+        record.phases.root_s += clock.elapsed().as_secs_f64();
+        let (content, merged) = self.merged(&round, record.parent_root)?.unzip();
         let manifest = Manifest {
             version: protocol::MANIFEST_VERSION,
             run: node.run_id,
@@ -168,14 +201,31 @@ impl Validator {
             first_block: span.first_block,
             close_block: node.head().max(span.first_block).min(span.limit),
             parent_root: record.parent_root,
-            accepted: judged.accepted.iter().map(accepted).collect(),
+            accepted,
             rejected: judged.rejected,
-            merged: merged.as_deref().map(Content::of),
+            merged: content,
             root: state.root(),
             tensor_roots: state.tree().tensor_roots.clone(),
             checkpoint: self.checkpoint,
         };
         Ok(Opinion { manifest, state, merged })
+    }
+
+    /// The merged update of a round, if there is anything in it.
+    fn merged(
+        &self,
+        round: &[Contribution],
+        parent_root: StateRoot,
+    ) -> Result<Option<(Content, Body)>, Failure> {
+        if round.is_empty() {
+            return Ok(None);
+        }
+        let (run, window) = (self.node.run_id, self.span.window);
+        let claims = MergedClaims { run, window, parent_root };
+        let merged = merge(&claims, &self.node.shape, round);
+        merged.map(Some).map_err(|error| {
+            Failure::ours(format!("cannot read contributions that were fetched: {error}"))
+        })
     }
 
     async fn publish(
@@ -196,45 +246,53 @@ impl Validator {
         Ok(())
     }
 
-    /// Follows the manifest that counts, and holds it and its update ready for others.
+    /// Follows the manifest that counts, and holds it and its update ready for others; false if it
+    /// cannot be followed now, or not at all.
     async fn conclude(
         &mut self,
         manifest: &Manifest,
-        opinion: Option<Opinion>,
+        opinion: &mut Option<Opinion>,
         record: &mut WindowRecord,
-    ) -> Result<(), Failure> {
-        let agreed = opinion.filter(|opinion| opinion.manifest.root == manifest.root);
+    ) -> Result<bool, Failure> {
+        // Only who accepts the same knows without taking the step that it leads there.
+        let agreed = opinion.take_if(|Opinion { manifest: own, .. }| {
+            own.root == manifest.root && own.accepted == manifest.accepted
+        });
         let mut merged = None;
         if let Some(opinion) = agreed {
             merged = opinion.merged.filter(|_| opinion.manifest.merged == manifest.merged);
             self.replica = opinion.state;
-        } else {
-            self.node.follow(&mut self.replica, manifest).await?;
+        } else if !self.node.follow(&mut self.replica, manifest, None, &mut record.phases).await? {
+            return Ok(false);
         }
         self.span = self.node.pass(manifest);
         record.accepted = manifest.accepted.iter().map(|accepted| accepted.uid).collect();
         record.rejected.clone_from(&manifest.rejected);
-        record.up_bytes += self.mirror(manifest, merged).await?;
-        self.keep_checkpoint().await
+        self.mirror(manifest, merged, record).await?;
+        self.publish_checkpoint();
+        Ok(true)
     }
 
-    /// Puts manifest and merged update into the own bucket, as far as it takes them; the bytes of
-    /// the update.
-    async fn mirror(&mut self, manifest: &Manifest, merged: Option<Bytes>) -> Result<u64, Failure> {
+    /// Puts manifest and merged update into the own bucket, as far as it takes them.
+    async fn mirror(
+        &mut self,
+        manifest: &Manifest,
+        merged: Option<Body>,
+        record: &mut WindowRecord,
+    ) -> Result<(), Failure> {
         let (run, window) = (self.node.run_id, manifest.window);
-        let mut merged_bytes = 0;
         let deadline = self.span.deadline;
         if let Some(wanted) = manifest.merged {
             let key = ObjectKey::Merged { run, window };
             let merged = match merged {
                 Some(merged) => Some(merged),
                 None => match self.node.merged_object(manifest, wanted).await {
-                    Some(merged) => Some(merged),
+                    Some(merged) => Some(merged.into()),
                     None => self.node.merge_payloads(manifest).await,
                 },
             };
             if let Some(merged) = merged {
-                merged_bytes = merged.len() as u64;
+                record.up_bytes += merged.len();
                 self.node.put_until(&key, merged, deadline).await?;
             }
         }
@@ -242,39 +300,46 @@ impl Validator {
             && let Some(text) = self.node.signed_manifest(&manifest.reference())
         {
             let key = ObjectKey::window_manifest(run, window, manifest.validator);
-            self.node.put_until(&key, text.into(), deadline).await?;
-        }
-        Ok(merged_bytes)
-    }
-
-    /// Publishes a checkpoint when it is time, and removes what nobody needs after it.
-    async fn keep_checkpoint(&mut self) -> Result<(), Failure> {
-        let window = self.span.window;
-        if !window.0.is_multiple_of(self.checkpoint_every) {
-            return Ok(());
-        }
-        self.node.voice.doing("publishing a checkpoint");
-        let deadline = self.span.deadline;
-        let put = publish_checkpoint(&mut self.node, &self.replica, window, deadline).await?;
-        if put.is_some()
-            && let Some((before, _)) = std::mem::replace(&mut self.checkpoint, put)
-        {
-            self.tidy(before).await;
+            self.node.put_until(&key, Bytes::from(text), deadline).await?;
         }
         Ok(())
     }
 
-    /// Removes what was needed to get to windows well before `named`, that of the checkpoint that
-    /// manifests named until now: whoever catches up without it is on its way already.
-    async fn tidy(&self, named: Window) {
-        let Some(oldest) = named.0.checked_sub(self.checkpoint_every) else { return };
-        let all = KeyPrefix::Run { run: self.node.run_id };
-        // Whatever stays because the bucket does not answer stays in nobody's way.
-        for object in self.node.bucket.list(&all).await.unwrap_or_default() {
-            if object.key.window().is_some_and(|window| window.0 < oldest) {
-                let _ = self.node.bucket.delete(&object.key).await;
-            }
+    /// Begins to publish a checkpoint when it is time, beside the windows to come.
+    fn publish_checkpoint(&mut self) {
+        let window = self.span.window;
+        if !window.0.is_multiple_of(self.checkpoint_every) {
+            return;
         }
+        if !self.publishing.is_empty() {
+            let window = window.0 + 1;
+            self.node.voice.say(&format!(
+                "no checkpoint of window {window}: the one before it is still being put"
+            ));
+            return;
+        }
+        let (publisher, state) = (Publisher::new(&self.node), self.replica.copy());
+        // Whoever catches up without the checkpoint that manifests named until now is on its way
+        // already.
+        let named = self.checkpoint.map_or(0, |(named, _)| named.0);
+        let oldest = Window(named.saturating_sub(self.checkpoint_every));
+        self.publishing.spawn(async move {
+            let hash = publisher.publish(&state, window).await?;
+            publisher.tidy(oldest).await;
+            Ok((window, hash))
+        });
+    }
+
+    /// Names the checkpoint that was published, if one was, from the next manifest on.
+    fn published(
+        &mut self,
+        published: Option<Result<Result<(Window, Digest), Failure>, JoinError>>,
+    ) -> Result<(), Failure> {
+        let Some(published) = published else { return Ok(()) };
+        let published = published
+            .map_err(|error| Failure::ours(format!("publishing a checkpoint failed: {error}")))?;
+        self.checkpoint = Some(published?);
+        Ok(())
     }
 }
 
