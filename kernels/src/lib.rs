@@ -22,8 +22,17 @@
 pub mod simt;
 
 pub mod activation;
+pub mod adamw;
 pub mod attention;
+pub mod cross_entropy;
+pub mod elementwise;
+pub mod embedding;
+pub mod plain_attention;
 pub mod rms_norm;
+pub mod rope;
+pub mod rows;
+pub mod sum_squares;
+pub mod swiglu;
 
 /// No kernel has a path that panics: `ptxas` refuses the call that one would leave behind.
 #[cfg(target_arch = "nvptx64")]

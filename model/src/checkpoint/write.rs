@@ -73,7 +73,7 @@ fn write_file(
 ) -> Result<FileEntry, ModelError> {
     let name = format!("{name}.safetensors");
     let path = dir.join(&name);
-    let values = buffer.as_host().expect("checkpoints are written from the CPU");
+    let values = buffer.as_host().expect("snapshots are in the host's memory");
     let views = layout.tensors().iter().map(|tensor| {
         let bytes = bytemuck::cast_slice(&values[tensor.range()]);
         let view = TensorView::new(Dtype::F32, tensor.shape.extents(), bytes)
