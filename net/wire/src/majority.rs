@@ -66,8 +66,7 @@ mod tests {
     #[test]
     fn the_branch_of_less_than_half_does_not_count() {
         let forged = [on(7, 2..9), on(0, 0..2)].concat();
-        let builders =
-            [builder(45, forged), builder(30, on(0, 0..4)), builder(25, on(0, 0..5))];
+        let builders = [builder(45, forged), builder(30, on(0, 0..4)), builder(25, on(0, 0..5))];
         assert_eq!(majority(&builders), on(0, 3..4).pop());
     }
 

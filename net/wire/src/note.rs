@@ -104,8 +104,7 @@ impl Note {
         let (fixed, place) = bytes.split_at(FIXED_BYTES);
         let word =
             |at: usize| u64::from_le_bytes(fixed[at..at + 8].try_into().expect("eight bytes"));
-        let digest =
-            |at: usize| Digest(fixed[at..at + 32].try_into().expect("thirty-two bytes"));
+        let digest = |at: usize| Digest(fixed[at..at + 32].try_into().expect("thirty-two bytes"));
         let window = |at: usize| (word(at) != NO_WINDOW).then(|| Window(word(at)));
         let text = std::str::from_utf8(place).ok();
         let text = text.filter(|text| !text.chars().any(char::is_control));

@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use wire::{
-    BlockNumber, Digest, Hotkey, Manifest, ManifestRef, Milestone, SignedManifest, Span, StateRoot, StateTree, Window, Windows,
+    BlockNumber, Digest, Hotkey, Manifest, ManifestRef, Milestone, SignedManifest, Span, StateRoot,
+    StateTree, Window, Windows,
 };
 
 use super::follow::Source;

@@ -193,7 +193,7 @@ impl Node {
     async fn renew(&mut self, replica: &mut Replica) -> Result<bool, Failure> {
         self.restart(replica)?;
         match self.course.last {
-            Some(last) => Ok(self.replay(replica, last).await?.is_some()),
+            Some(last) => Ok(self.replay(replica, last, self.course.state).await?.is_some()),
             None => Ok(true),
         }
     }

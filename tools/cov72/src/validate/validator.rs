@@ -139,7 +139,7 @@ impl Validator {
                     break;
                 }
                 // The loop catches up, and its trail tells of this window.
-                Outcome::Behind(_) => return Ok(()),
+                Outcome::Behind(..) => return Ok(()),
             }
         }
         record.root = self.replica.root();
