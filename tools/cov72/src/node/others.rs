@@ -103,8 +103,8 @@ impl Node {
         from == self.run.genesis_root || self.course.counted.values().any(|(_, root)| *root == from)
     }
 
-    /// The majority's newest state, the manifest that led to it, and the stake of those past the window of `span` whose word cannot
-    /// be read.
+    /// The majority's newest state with the manifest that led to it, and the stake of those past
+    /// the window of `span` whose word cannot be read.
     async fn ask(&mut self, tips: &[Tip], span: Span) -> (Option<Step>, u128) {
         let (mut builders, mut unread) = (Vec::new(), 0);
         let mut steps = HashMap::new();

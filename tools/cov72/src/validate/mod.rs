@@ -4,13 +4,13 @@ mod judge;
 mod patience;
 mod validator;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
 use runtime::Device;
-use wire::WindowRecord;
+use wire::{Window, WindowRecord};
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -64,9 +64,13 @@ pub(crate) fn run(args: &ValidateArgs) -> Result<(), Failure> {
             let (keypair, voice) = (folder.keypair()?, Arc::clone(&screen) as _);
             let node = setup::join(&config, &run, &layout, keypair, voice, stop).await?;
             let records = folder.path("windows.jsonl");
+            let recorded = last_recorded(&records)?;
             let on_record = keep_records(Arc::clone(&screen), records);
             let every = config.network.checkpoint_every;
             let mut validator = Validator::new(node, replica, dataset, every, on_record);
+            if let Some(window) = recorded {
+                validator.node.trail.skip_to(window.next());
+            }
             validator.run(config.windows).await?;
             Ok::<_, Failure>(validator.state())
         });
@@ -86,6 +90,18 @@ fn keep_records(
         screen.judged(&record);
         Ok(())
     })
+}
+
+/// The window of the newest record in the file, which an earlier life wrote.
+fn last_recorded(path: &Path) -> Result<Option<Window>, Failure> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Failure::io("read", path, &error)),
+    };
+    // The last line may be half of one, where it was killed.
+    let records = text.lines().filter_map(|line| WindowRecord::from_line(line).ok());
+    Ok(records.map(|record| record.window).max())
 }
 
 fn append(path: &Path, line: &str) -> Result<(), Failure> {
