@@ -7,7 +7,7 @@ use std::io::Write;
 
 use model::StepReport;
 use serde::{Deserialize, Serialize};
-use wire::WindowRecord;
+use wire::{Window, WindowRecord};
 
 use super::folder::RunFolder;
 use crate::failure::Failure;
@@ -103,6 +103,12 @@ fn rewrite<T: Serialize>(folder: &RunFolder, name: &str, records: &[T]) -> Resul
 /// Appends the record of a window.
 pub(crate) fn append_window(folder: &RunFolder, record: &WindowRecord) -> Result<(), Failure> {
     append(folder, WINDOWS, record)
+}
+
+/// The newest window that a record was kept of.
+pub(crate) fn last_window(folder: &RunFolder) -> Result<Option<Window>, Failure> {
+    let records = read(folder, WINDOWS, |_: &WindowRecord| true)?;
+    Ok(records.into_iter().map(|record| record.window).max())
 }
 
 fn append<T: Serialize>(folder: &RunFolder, name: &str, record: &T) -> Result<(), Failure> {

@@ -34,7 +34,7 @@ use summary::{Facts, Summary};
 pub(crate) use args::TrainArgs;
 pub(crate) use folder::RunFolder;
 pub(crate) use identity::{agree_with_network, describe};
-pub(crate) use journal::{Steps, append_window};
+pub(crate) use journal::{Steps, append_window, last_window};
 pub(crate) use keeper::Keeper;
 pub(crate) use learner::{Hands, Learner, assignment};
 pub(crate) use network::Network;

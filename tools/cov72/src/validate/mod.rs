@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::node::{Replica, setup};
 use crate::train::{
-    RunFolder, Screen, agree_with_network, append_window, dataset, stop_on_interrupt,
+    RunFolder, Screen, agree_with_network, append_window, dataset, last_window, stop_on_interrupt,
 };
 pub(crate) use validator::Validator;
 
@@ -58,6 +58,7 @@ pub(crate) fn run(args: &ValidateArgs) -> Result<(), Failure> {
     let done = setup::block_on(async {
         let (keypair, voice) = (folder.keypair()?, Arc::clone(&screen) as _);
         let node = setup::join(&config, &run, &layout, keypair, voice, stop).await?;
+        let recorded = last_window(&folder)?;
         let shown = Arc::clone(&screen);
         let on_record = Box::new(move |record| {
             append_window(&folder, &record)?;
@@ -66,6 +67,9 @@ pub(crate) fn run(args: &ValidateArgs) -> Result<(), Failure> {
         });
         let every = config.network.checkpoint_every;
         let mut validator = Validator::new(node, replica, dataset, every, on_record);
+        if let Some(window) = recorded {
+            validator.node.trail.skip_to(window.next());
+        }
         validator.run(config.windows).await?;
         Ok(validator.state())
     });
