@@ -3,17 +3,17 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use bucket::{Bucket, Bytes, Spool};
+use bucket::{Bucket, Bytes, ObjectKey, PutMode, Spool};
 use chain::{Blocks, Chain, Clock, DevChain, DevChainOptions};
 use wire::{
-    Announcement, BlockNumber, Document, Keypair, Manifest, ManifestRef, Note, SignedManifest,
-    Window, protocol,
+    Accepted, Announcement, BlockNumber, Content, Digest, Document, Keypair, Manifest, ManifestRef,
+    Note, SignedManifest, Window, protocol,
 };
 
 use super::forger::Forgery;
 use super::script::Kind;
 use super::stage::{self, NETUID, PACE, Scale, Stage, WINDOWS};
-use crate::node::{Node, Outcome, Parts, Replica, Voice};
+use crate::node::{Node, Outcome, Parts, Publisher, Replica, Voice};
 
 const BEGIN_MS: u64 = 1_000_000;
 
@@ -102,17 +102,19 @@ impl World {
         Node::join(parts).await.unwrap()
     }
 
-    /// Publishes a null manifest of window 0 by the node with that key, and announces it.
-    async fn publish(&self, key: u8, close_block: u64) -> SignedManifest {
-        let keypair = keypair(key);
-        self.chain.register(NETUID, &keypair).unwrap();
-        let (stage, run) = (&self.stage, self.stage.run.id());
-        let replica = Replica::genesis(&stage.device, &stage.layout, &stage.run).unwrap();
-        let manifest = Manifest {
+    fn replica(&self) -> Replica {
+        let stage = &self.stage;
+        Replica::genesis(&stage.device, &stage.layout, &stage.run).unwrap()
+    }
+
+    /// A manifest of window 0 by the node with that key, in which nothing counts.
+    fn null(&self, key: u8, close_block: u64) -> Manifest {
+        let replica = self.replica();
+        Manifest {
             version: protocol::MANIFEST_VERSION,
-            run,
+            run: self.stage.run.id(),
             window: Window(0),
-            validator: keypair.hotkey(),
+            validator: keypair(key).hotkey(),
             previous: None,
             first_block: WINDOWS.first_block,
             close_block: BlockNumber(close_block),
@@ -123,13 +125,19 @@ impl World {
             root: replica.root(),
             tensor_roots: replica.tree().tensor_roots.clone(),
             checkpoint: None,
-        };
-        let (hash, parent_root) = (manifest.hash(), manifest.parent_root);
-        let window = manifest.window;
+        }
+    }
+
+    /// Signs a manifest by the node with that key, publishes it, and announces it.
+    async fn publish(&self, key: u8, manifest: Manifest) -> SignedManifest {
+        let keypair = keypair(key);
+        self.chain.register(NETUID, &keypair).unwrap();
+        let Manifest { run, window, parent_root, .. } = manifest;
+        let hash = manifest.hash();
         let signed = SignedManifest::sign(manifest, &keypair).unwrap();
-        let key = bucket::ObjectKey::window_manifest(run, window, keypair.hotkey());
+        let key = ObjectKey::window_manifest(run, window, keypair.hotkey());
         let text = Bytes::from(signed.to_bytes());
-        self.bucket.put(&key, text, bucket::PutMode::Overwrite).await.unwrap();
+        self.bucket.put(&key, text, PutMode::Overwrite).await.unwrap();
         let newest = Announcement { window, hash, parent_root };
         let note = Note { place: "sim:0".into(), manifest: Some(newest), previous: None };
         self.chain.commit(NETUID, &keypair, &note.to_bytes().unwrap()).unwrap();
@@ -176,11 +184,11 @@ async fn a_manifest_of_nobodys_validator_does_not_count() {
     let mut node = world.join(1, "sim:0").await;
     world.put_clock(12_000);
     // Without stake, key 3 is no validator, whatever it signs.
-    world.publish(3, 12).await;
+    world.publish(3, world.null(3, 12)).await;
     node.pause().await.unwrap();
     let span = WINDOWS.first();
     assert!(node.outcome_now(span).await.unwrap().is_none(), "the window stays open");
-    let counts = world.publish(2, 12).await;
+    let counts = world.publish(2, world.null(2, 12)).await;
     node.pause().await.unwrap();
     let outcome = node.outcome_now(span).await.unwrap();
     let Some(Outcome::Counted(manifest)) = outcome else { panic!("{outcome:?}") };
@@ -194,14 +202,14 @@ async fn two_manifests_for_one_window_are_kept_as_evidence_once() {
     world.chain.register(NETUID, &keypair(2)).unwrap();
     let mut node = world.join(1, "sim:0").await;
     world.put_clock(12_000);
-    let first = world.publish(2, 12).await;
+    let first = world.publish(2, world.null(2, 12)).await;
     node.pause().await.unwrap();
     let span = WINDOWS.first();
     let Some(Outcome::Counted(manifest)) = node.outcome_now(span).await.unwrap() else {
         panic!("the first one counts")
     };
     let next = node.pass(&manifest);
-    let second = world.publish(2, 11).await;
+    let second = world.publish(2, world.null(2, 11)).await;
     for _ in 0..3 {
         node.pause().await.unwrap();
         assert!(node.outcome_now(next).await.unwrap().is_none());
@@ -210,6 +218,60 @@ async fn two_manifests_for_one_window_are_kept_as_evidence_once() {
     assert_eq!(*evidence, [[first.to_bytes(), second.to_bytes()]]);
     let ManifestRef { validator, .. } = manifest.reference();
     assert_eq!(world.ear.heard(&format!("validator {validator} signed two manifests")), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_needs_an_update_that_is_gone_plans_anew_from_the_newest_note() {
+    let world = World::new();
+    world.chain.set_stake(keypair(2).hotkey(), 1_000_000_000).unwrap();
+    let validator = world.join(2, "sim:0").await;
+    let mut node = world.join(1, "sim:0").await;
+    world.put_clock(12_000);
+    let mut later = world.replica();
+    later
+        .fill(|_, values| {
+            values[0] += 1.0;
+            Ok(())
+        })
+        .unwrap();
+    // What window 1 accepted was pruned everywhere.
+    let (gone, mut first) = (Digest([9; 32]), world.null(2, 12));
+    let object = Content { hash: gone, bytes: node.shape.object_bytes() };
+    first.accepted = vec![Accepted { uid: node.uid, object }];
+    first.merged = Some(Content { hash: gone, bytes: wire::merged_bytes(&node.shape, 1) });
+    (first.root, first.tensor_roots) = (later.root(), later.tree().tensor_roots.clone());
+    world.publish(2, first.clone()).await;
+    let after = |last: &Manifest| Manifest {
+        window: last.window.next(),
+        previous: Some(last.reference()),
+        parent_root: last.root,
+        first_block: last.close_block,
+        accepted: Vec::new(),
+        merged: None,
+        ..last.clone()
+    };
+    let second = after(&first);
+    let mut third = after(&second);
+    for manifest in [&second, &third] {
+        world.publish(2, manifest.clone()).await;
+    }
+
+    let mut replica = world.replica();
+    let arrives = node.catch_up(&mut replica, WINDOWS.first());
+    let publishes = async {
+        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        assert!(world.ear.heard("nobody has the update of window 1; planning anew") > 0);
+        let hash = Publisher::new(&validator).publish(&later, Window(1)).await.unwrap();
+        third.checkpoint = Some((Window(1), hash));
+        world.publish(2, third.clone()).await;
+        world.publish(2, after(&third)).await;
+    };
+    let both = async { tokio::join!(arrives, publishes) };
+    let (span, ()) = tokio::time::timeout(std::time::Duration::from_secs(600), both)
+        .await
+        .expect("it does not wait for ever");
+    assert_eq!(span.unwrap().window, Window(4));
+    assert_eq!(replica.root(), later.root());
 }
 
 #[test]
