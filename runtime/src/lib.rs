@@ -19,6 +19,7 @@ mod storage;
 
 pub use buffer::{Buffer, Element, View, ViewMut};
 pub use compute::Compute;
+pub use cpu::simd::run as with_widest_vectors;
 pub use cuda::{Gpu, GpuError, GpuFacts};
 pub use device::{Cpu, Device};
 pub use error::RuntimeError;
