@@ -74,9 +74,7 @@ pub enum GpuError {
         total_bytes: u64,
     },
     /// A kernel did not start, or failed while it ran.
-    #[error(
-        "kernel {kernel} failed: {reason}; the last checkpoint is whole, go on with --resume"
-    )]
+    #[error("kernel {kernel} failed: {reason}; the last checkpoint is whole, go on with --resume")]
     Launch {
         /// Name of the kernel.
         kernel: &'static str,
