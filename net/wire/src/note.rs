@@ -3,8 +3,8 @@
 //!
 //! version (1 byte, 2) | window of the newest manifest (u64; all ones for none) | its hash (32) |
 //! the state that it starts from (32) | window, hash and block of the one that the same validator
-//! announced before (8 + 32 + 8) | place (UTF-8). A chain keeps one note and its block only; whoever
-//! comes late still learns of the one before.
+//! announced before (8 + 32 + 8) | place (UTF-8). A chain keeps one note and its block only;
+//! whoever comes late still learns of the one before.
 
 use crate::{BlockNumber, Digest, ForeignText, StateRoot, Window};
 

@@ -86,6 +86,43 @@ fn lies_do_not_count() {
 }
 
 #[test]
+fn whatever_one_validator_forges_the_others_agree_and_go_on() {
+    let output = sim(&["--seeds", "0..48", "--validators", "3", "--only", "forge"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn forging_is_refused_where_no_honest_majority_is_left() {
+    let output = sim(&["--only", "forge"]);
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("--validators 3"), "{told}");
+}
+
+#[test]
+fn every_window_leaves_one_record_on_every_node_that_stays() {
+    for seed in ["1", "2", "3"] {
+        let report = report(&["--seed", seed, "--only", "validators-gone"]);
+        for node in report["nodes"].as_array().expect("a list") {
+            assert_eq!(node["windows"], 12, "seed {seed}: {node}");
+        }
+    }
+}
+
+#[test]
+fn whoever_needs_an_update_that_is_gone_plans_anew_and_arrives() {
+    // In window 7 a bit of a peer flips; what it takes to mend it is gone until a newer checkpoint.
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let history = dir.path().join("history.txt");
+    let path = history.to_str().expect("a path of plain letters");
+    let report = report(&["--seed", "0", "--validators", "3", "--history", path]);
+    assert_eq!(report["agree"], true, "{}", report["violations"]);
+    let told = std::fs::read_to_string(&history).expect("it was written");
+    assert!(told.contains("nobody has the update of window"), "the seed no longer shows it");
+    assert!(told.contains("planning anew"));
+}
+
+#[test]
 fn storages_that_fail_do_not_divide_a_network() {
     holds_together("storage", "0..6");
 }

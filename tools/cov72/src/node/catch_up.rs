@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 
-use wire::{Manifest, ManifestRef, Phases, Span, StateTree};
+use wire::{Manifest, ManifestRef, Phases, Span, StateRoot, StateTree};
 
 use super::course::{breach, span_after};
 use super::{Node, Outcome, Replica};
@@ -47,7 +47,9 @@ impl Node {
                         span = self.pass(&manifest);
                     }
                 }
-                Some(Outcome::Behind(newest)) => span = self.jump(replica, newest, span).await?,
+                Some(Outcome::Behind(newest, root)) => {
+                    span = self.jump(replica, (newest, root), span).await?;
+                }
                 // Open, or decided by a manifest that cannot be had yet: that shows with time.
                 None if self.head() <= span.limit => return Ok(span),
                 None => drop(self.pause().await?),
@@ -59,16 +61,16 @@ impl Node {
     async fn jump(
         &mut self,
         replica: &mut Replica,
-        newest: ManifestRef,
+        (newest, root): (ManifestRef, StateRoot),
         span: Span,
     ) -> Result<Span, Failure> {
         let windows = newest.window.0.saturating_sub(span.window.0);
         self.voice.doing(&format!("catching up {windows} windows"));
-        let Some(history) = self.replay(replica, newest).await? else {
+        let Some(history) = self.replay(replica, newest, root).await? else {
             self.miss(&newest);
             return Ok(span);
         };
-        let Some(manifest) = self.manifest(&newest).await else { return Ok(span) };
+        let Some(manifest) = self.manifest_to(&newest, root).await else { return Ok(span) };
         self.course.jump(&manifest, &history);
         history.iter().for_each(|manifest| self.trail.counted(manifest));
         Ok(self.pass(&manifest))
@@ -81,6 +83,7 @@ impl Node {
         &mut self,
         replica: &mut Replica,
         newest: ManifestRef,
+        root: StateRoot,
     ) -> Result<Option<Vec<Manifest>>, Failure> {
         // The tree says what the bits were when they were hashed; a base has to be sound now.
         let changed = replica.changed();
@@ -89,7 +92,7 @@ impl Node {
             let what = "this node's parameters are no longer what they were";
             self.voice.say(&format!("{what}: {names}; taking them anew"));
         }
-        let Some((base, mut history)) = self.history(newest, replica.tree()).await? else {
+        let Some((base, mut history)) = self.history(newest, root, replica.tree()).await? else {
             self.voice.say("the history of manifests has a gap; waiting for a source");
             self.pause().await?;
             return Ok(None);
@@ -126,6 +129,7 @@ impl Node {
     async fn history(
         &mut self,
         newest: ManifestRef,
+        mut root: StateRoot,
         own: &StateTree,
     ) -> Result<Option<(Base, Vec<Manifest>)>, Failure> {
         let (own, mut history, mut cursor) = (own.root(), Vec::<Manifest>::new(), Some(newest));
@@ -134,7 +138,8 @@ impl Node {
             if self.asked_to_stop() {
                 return Err(Failure::interrupted("stopped while catching up"));
             }
-            let Some(manifest) = self.manifest(&reference).await else { return Ok(None) };
+            let found = self.manifest_to(&reference, root).await;
+            let Some(manifest) = found.filter(|found| found.root == root) else { return Ok(None) };
             if let Some(next) = history.last()
                 && !self.is_next(Some(&manifest), next, newest)
             {
@@ -155,9 +160,9 @@ impl Node {
                 return Ok(Some((Base::Checkpoint(Box::new(by)), history)));
             }
             cursor = manifest.previous;
-            let parent = manifest.parent_root;
+            root = manifest.parent_root;
             history.push(manifest);
-            if parent == own {
+            if root == own {
                 return Ok(Some((Base::Own, history)));
             }
         }

@@ -10,7 +10,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use wire::protocol::CHECKPOINT_BYTES_MAX;
 use wire::{
     CheckpointIndex, CheckpointPart, Content, Digest, Document, Keypair, Layout, Manifest, RunId,
-    Shape, SignedCheckpointIndex, StateRoot, Tensor, Window, protocol,
+    SignedCheckpointIndex, StateRoot, Tensor, Window, protocol,
 };
 
 use super::{Node, Pace, Replica, Voice};
@@ -231,7 +231,7 @@ fn cut(layout: &Layout) -> Vec<Range<usize>> {
 fn encode(tensors: &[Tensor], params: &[f32]) -> Result<Vec<u8>, Failure> {
     let views = tensors.iter().map(|tensor| {
         let bytes = bytemuck::cast_slice(&params[tensor.range()]);
-        let view = TensorView::new(Dtype::F32, extents(tensor), bytes);
+        let view = TensorView::new(Dtype::F32, tensor.shape.extents(), bytes);
         (tensor.name.as_str(), view.expect("as long as its shape"))
     });
     safetensors::serialize(views, None)
@@ -246,7 +246,7 @@ fn decode(tensors: &[Tensor], part: &[u8], params: &mut [f32]) -> Option<()> {
     }
     for tensor in tensors {
         let view = file.tensor(&tensor.name).ok()?;
-        if view.dtype() != Dtype::F32 || view.shape() != extents(tensor) {
+        if view.dtype() != Dtype::F32 || view.shape() != tensor.shape.extents() {
             return None;
         }
         let values = view.data().chunks_exact(4);
@@ -255,13 +255,6 @@ fn decode(tensors: &[Tensor], part: &[u8], params: &mut [f32]) -> Option<()> {
         }
     }
     Some(())
-}
-
-fn extents(tensor: &Tensor) -> Vec<usize> {
-    match tensor.shape {
-        Shape::Vector(n) => vec![n],
-        Shape::Matrix(rows, cols) => vec![rows, cols],
-    }
 }
 
 fn bytes_max(tensors: &[Tensor]) -> u64 {

@@ -140,8 +140,7 @@ impl Course {
         self.refuted.contains(&(*manifest, source))
     }
 
-    /// In which block `manifest`, or what it lists, could first not be had; now, in block `head`, it
-    /// cannot.
+    /// In which block `manifest`, or what it lists, could first not be had; it cannot in `head`.
     pub(super) fn missed_since(&mut self, manifest: ManifestRef, head: BlockNumber) -> BlockNumber {
         *self.missed.entry(manifest).or_insert(head)
     }

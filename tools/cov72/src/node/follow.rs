@@ -1,9 +1,9 @@
-//! Taking the outer step that a manifest asks for, and telling who is wrong when it leads elsewhere:
-//! the manifest, or this node's own memory.
+//! Taking the outer step that a manifest asks for, and telling who is wrong when it leads
+//! elsewhere: the manifest, or this node's own memory.
 //!
-//! What a manifest names, it names by content. So whether it leads to the state that it claims does
-//! not depend on who looks, or when: if what it lists does, or the merged update does, it counts; if
-//! neither does, it is void for everybody.
+//! What a manifest names, it names by content. So whether it leads to the state that it claims
+//! does not depend on who looks, or when: if what it lists does, or the merged update does, it
+//! counts; if neither does, it is void for everybody.
 
 use bucket::Bytes;
 use wire::{Manifest, Phases, StateTree};
@@ -182,7 +182,7 @@ impl Node {
         }
         let before = replica.tree().clone();
         replica.take(&sound, &before.differing(sound.tree()));
-        // After a step that led elsewhere everything differs, and the next one tells what was wrong.
+        // After a step that led elsewhere everything differs; the next one tells what was wrong.
         if self.course.doubted.is_none() {
             self.tell_difference(replica, &before);
         }
@@ -193,7 +193,7 @@ impl Node {
     async fn renew(&mut self, replica: &mut Replica) -> Result<bool, Failure> {
         self.restart(replica)?;
         match self.course.last {
-            Some(last) => Ok(self.replay(replica, last).await?.is_some()),
+            Some(last) => Ok(self.replay(replica, last, self.course.state).await?.is_some()),
             None => Ok(true),
         }
     }

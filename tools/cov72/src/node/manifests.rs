@@ -3,7 +3,9 @@
 
 use bucket::{Bucket, Limits, ObjectKey};
 use wire::protocol::MANIFEST_BYTES_MAX;
-use wire::{Digest, Hotkey, Manifest, ManifestRef, SignedManifest, Window, merged_bytes};
+use wire::{
+    Digest, Hotkey, Manifest, ManifestRef, SignedManifest, StateRoot, Window, merged_bytes,
+};
 
 use super::Node;
 
@@ -31,6 +33,32 @@ impl Node {
                 return Some(manifest);
             }
             seen.get_or_insert((reference.hash, found));
+        }
+        None
+    }
+
+    /// The manifest, or another one by the same validator for the same window that leads to the
+    /// same state: of two that it signed, the first may be gone from everywhere.
+    pub(super) async fn manifest_to(
+        &mut self,
+        wanted: &ManifestRef,
+        root: StateRoot,
+    ) -> Option<Manifest> {
+        if let Some(manifest) = self.manifest(wanted).await {
+            return Some(manifest);
+        }
+        let key = ObjectKey::window_manifest(self.run_id, wanted.window, wanted.validator);
+        for source in self.directory.mirrors(wanted.validator) {
+            let Some(found) = self.read_manifest(&source, &key).await else { continue };
+            let manifest = found.document();
+            let is_twin = manifest.root == root
+                && manifest.window == wanted.window
+                && manifest.validator == wanted.validator;
+            if is_twin && self.fits(manifest) {
+                let manifest = manifest.clone();
+                self.keep_manifest(found);
+                return Some(manifest);
+            }
         }
         None
     }

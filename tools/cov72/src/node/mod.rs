@@ -189,6 +189,10 @@ impl Node {
 
     /// Reads head and seats from the chain.
     pub(crate) fn refresh(&mut self) -> Result<BlockNumber, Failure> {
+        Ok(self.read_chain()?)
+    }
+
+    fn read_chain(&mut self) -> Result<BlockNumber, ChainError> {
         let head = self.chain.head()?.number;
         if head < self.head {
             let (seen, now) = (self.head, head);
@@ -232,14 +236,14 @@ impl Node {
             if self.asked_to_stop() {
                 return Err(Failure::interrupted("stopped; the same command goes on from here"));
             }
-            match self.chain.head().map(|_| ()) {
+            match self.read_chain() {
                 Err(error @ ChainError::Damaged { .. }) => return Err(error.into()),
                 Err(error) if tried >= TRIES => return Err(error.into()),
                 Err(error) => {
                     tried += 1;
                     self.voice.say(&format!("{error}; trying again"));
                 }
-                Ok(()) => return self.refresh(),
+                Ok(head) => return Ok(head),
             }
         }
     }

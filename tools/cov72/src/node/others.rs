@@ -12,8 +12,8 @@ use super::course::WINDOWS_KEPT;
 pub(super) enum Others {
     /// On what this node builds on, or on nothing that they agree on.
     Agree,
-    /// On this manifest, which this node does not build on.
-    BuildOn(ManifestRef),
+    /// On this manifest, which leads to this state, and which this node does not build on.
+    BuildOn(ManifestRef, StateRoot),
     /// A third of the stake has moved on to something that cannot be read now.
     Unread,
 }
@@ -57,7 +57,7 @@ impl Node {
         let (found, unread) = self.ask(&tips, span).await;
         match found {
             Some((found, root)) if !self.course.holds((found.window, root)) => {
-                Others::BuildOn(found)
+                Others::BuildOn(found, root)
             }
             _ if 3 * unread >= total && unread > 0 => Others::Unread,
             _ => Others::Agree,
@@ -80,7 +80,7 @@ impl Node {
             !self.course.holds((found.window, *root)) && !self.course.is_void(found)
         });
         match found {
-            Some((found, _)) => Others::BuildOn(found),
+            Some((found, root)) => Others::BuildOn(found, root),
             None if unread > 0 => Others::Unread,
             None => Others::Agree,
         }
@@ -103,8 +103,8 @@ impl Node {
         from == self.run.genesis_root || self.course.counted.values().any(|(_, root)| *root == from)
     }
 
-    /// The majority's newest state, the manifest that led to it, and the stake of those past the window of `span` whose word cannot
-    /// be read.
+    /// The majority's newest state with the manifest that led to it, and the stake of those past
+    /// the window of `span` whose word cannot be read.
     async fn ask(&mut self, tips: &[Tip], span: Span) -> (Option<Step>, u128) {
         let (mut builders, mut unread) = (Vec::new(), 0);
         let mut steps = HashMap::new();
@@ -113,7 +113,9 @@ impl Node {
                 Some(history) => (true, history),
                 None => (false, Vec::new()),
             };
-            if history.iter().any(|(manifest, _)| self.course.is_forged(manifest)) {
+            let newest = [tip.manifest()];
+            let mut all = history.iter().map(|(manifest, _)| manifest).chain(&newest);
+            if all.any(|manifest| self.course.is_forged(manifest)) {
                 continue;
             }
             if !is_known && tip.is_after(span.window) {
@@ -129,7 +131,8 @@ impl Node {
         (found.map(|found| (steps[&found], found.1)), unread)
     }
 
-    /// The manifests that `tip` builds on, the newest first; none if that cannot be told now.
+    /// The manifests that `tip` builds on, the newest first; none if that cannot be told now, or if
+    /// it contradicts itself: then it counts as forged.
     async fn history_of(&mut self, tip: &Tip) -> Option<Vec<Step>> {
         let from = tip.newest.parent_root;
         let known = self.course.counted.values().rev().find(|(_, root)| *root == from);
@@ -138,7 +141,12 @@ impl Node {
             None if from == self.run.genesis_root => None,
             None => {
                 let manifest = self.manifest(&tip.manifest()).await?;
-                Some((manifest.previous.filter(|_| manifest.parent_root == from)?, from))
+                let previous = manifest.previous.filter(|_| manifest.parent_root == from);
+                let Some(previous) = previous else {
+                    self.course.forged(tip.manifest());
+                    return None;
+                };
+                Some((previous, from))
             }
         };
         let mut history = Vec::new();
@@ -152,8 +160,12 @@ impl Node {
             if history.len() as u64 > WINDOWS_KEPT {
                 break;
             }
-            let manifest = self.manifest(&manifest).await;
-            cursor = manifest.and_then(|manifest| Some((manifest.previous?, manifest.parent_root)));
+            let Some(manifest) = self.manifest_to(&manifest, root).await else { break };
+            if manifest.root != root {
+                self.course.forged(tip.manifest());
+                return None;
+            }
+            cursor = manifest.previous.map(|previous| (previous, manifest.parent_root));
         }
         Some(history)
     }

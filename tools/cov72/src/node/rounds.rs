@@ -1,7 +1,7 @@
 //! How a window ends for a node that follows: by the counted manifest, by none, or by learning that
 //! the others build on something else.
 
-use wire::{Manifest, ManifestRef, Span, Verdict, Windows, verdict};
+use wire::{Manifest, ManifestRef, Span, StateRoot, Verdict, Windows, verdict};
 
 use super::Node;
 use super::course::breach;
@@ -15,8 +15,8 @@ pub(crate) enum Outcome {
     Counted(Box<Manifest>),
     /// Nobody published one: the state stays.
     Null,
-    /// The others build on this manifest, from which this node is away.
-    Behind(ManifestRef),
+    /// The others build on this manifest and this state, from which this node is away.
+    Behind(ManifestRef, StateRoot),
 }
 
 impl Node {
@@ -38,7 +38,9 @@ impl Node {
             others = self.others_ahead(span).await;
         }
         match others {
-            Others::BuildOn(found) => return Ok(Some(self.towards(found, span).await)),
+            Others::BuildOn(found, root) => {
+                return Ok(Some(self.towards(found, root, span).await));
+            }
             Others::Unread if self.may_wait(span) => return Ok(None),
             Others::Unread | Others::Agree => {}
         }
@@ -63,14 +65,14 @@ impl Node {
     }
 
     /// How to get to `found`: by the window of `span`, if it is what ends that.
-    async fn towards(&mut self, found: ManifestRef, span: Span) -> Outcome {
+    async fn towards(&mut self, found: ManifestRef, root: StateRoot, span: Span) -> Outcome {
         if found.window == span.window
-            && let Some(manifest) = self.manifest(&found).await
+            && let Some(manifest) = self.manifest_to(&found, root).await
             && self.breach(span, &manifest).is_none()
         {
             return Outcome::Counted(Box::new(manifest));
         }
-        Outcome::Behind(found)
+        Outcome::Behind(found, root)
     }
 
     /// What `manifest` lacks to follow here, in the window of `span`.

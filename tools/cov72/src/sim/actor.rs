@@ -242,6 +242,9 @@ impl Life {
         });
         let dataset = stage.dataset()?;
         let mut validator = Validator::new(node, replica, dataset, CHECKPOINT_EVERY, on_record);
+        if let Some(window) = stage.history.last_recorded(self.index) {
+            validator.node.trail.skip_to(window.next());
+        }
         validator.run(stage.scale.windows).await?;
         let (window, root) = validator.state();
         Ok(End::Done { windows: window.0, root })

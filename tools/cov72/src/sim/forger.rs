@@ -28,8 +28,6 @@ pub(super) enum Forgery {
     Previous,
     /// A payload and a merged update that nobody has.
     Missing,
-    /// A merged update that nobody has, beside payloads that everybody has.
-    Unmerged,
     /// A contribution that it refused, under the state without it.
     Refused,
     /// Two manifests for one window, one after the other; both follow.
@@ -38,8 +36,8 @@ pub(super) enum Forgery {
 
 impl Forgery {
     /// All of them.
-    pub(super) const ALL: [Self; 6] =
-        [Self::Root, Self::Previous, Self::Missing, Self::Unmerged, Self::Refused, Self::Twice];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Root, Self::Previous, Self::Missing, Self::Refused, Self::Twice];
 }
 
 /// One forging validator.
@@ -138,12 +136,9 @@ impl Forger {
                     manifest.parent_root = StateRoot(digest.0);
                 }
             }
-            Forgery::Missing | Forgery::Unmerged if !is_null => {
-                let merged = manifest.merged.map(|merged| Content { hash: digest, ..merged });
-                manifest.merged = merged;
-                if self.forgery == Forgery::Missing {
-                    manifest.accepted[0].object.hash = digest;
-                }
+            Forgery::Missing if !is_null => {
+                manifest.merged = manifest.merged.map(|merged| Content { hash: digest, ..merged });
+                manifest.accepted[0].object.hash = digest;
             }
             Forgery::Refused if !is_null && !manifest.rejected.is_empty() => {
                 let Rejected { uid, .. } = manifest.rejected.remove(0);

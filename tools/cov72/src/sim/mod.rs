@@ -17,6 +17,8 @@ mod quick_chain;
 mod report;
 mod script;
 mod stage;
+#[cfg(test)]
+mod troubles;
 mod watch;
 
 use std::ops::Range;
@@ -42,7 +44,8 @@ Examples:
   cov72 sim --seed 7                                      six nodes, and what seed 7 holds for them
   cov72 sim --peers 40 --validators 3 --windows 200       a larger network, for longer
   cov72 sim --seeds 0..300                                many seeds; ends with 1 if one fails
-  cov72 sim --seed 7 --only kill --history history.txt    one kind of trouble, told in full";
+  cov72 sim --seed 7 --only kill --history history.txt    one kind of trouble, told in full
+  cov72 sim --seeds 0..300 --validators 3 --only forge    a validator signs what it did not make";
 
 /// Play a whole network in virtual time, with faults drawn from a seed
 #[derive(Args, Debug)]

@@ -10,7 +10,7 @@ use bucket::FaultPlan;
 use chain::{Blocks, Chain, DevChain, DevChainOptions};
 use runtime::Device;
 use runtime::dataset::{Dataset, DatasetWriter, Provenance, SAMPLE_TOKENS};
-use wire::{BlockNumber, Keypair, Layout, ModelSpec, Netuid, RunDescription, StateTree, Windows};
+use wire::{BlockNumber, Keypair, Layout, ModelSpec, Netuid, RunDescription, Windows};
 
 use super::clock::VirtualClock;
 use super::draw::{self, Draw};
@@ -84,7 +84,7 @@ impl Stage {
             chain.set_stake(keypair(seed, index).hotkey(), stake_rao)?;
         }
         let device = Device::cpu(1).map_err(model::ModelError::from)?;
-        let (run, layout) = describe_run(seed, data, &device)?;
+        let (run, layout) = describe_run(seed, data)?;
         let forger = |&(index, forgery): &(usize, Forgery)| {
             let draw = Draw::new(seed, &format!("forger {index}"));
             let forger = Forger::new(forgery, keypair(seed, index), layout.hash(), draw);
@@ -174,11 +174,7 @@ pub(super) fn write_corpus(dir: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn describe_run(
-    seed: u64,
-    data: &Path,
-    device: &Device,
-) -> Result<(RunDescription, Layout), Failure> {
+fn describe_run(seed: u64, data: &Path) -> Result<(RunDescription, Layout), Failure> {
     let mut config = Config::named("nano")?;
     config.name = "simulation".to_string();
     config.seed = seed;
@@ -197,11 +193,8 @@ fn describe_run(
     config.inner.steps = 1;
     config.inner.batch_samples = 1;
     let layout = model::layout_of(&config.model)?;
-    let mut genesis = vec![0.0; layout.params()];
-    model::initial_params(&config.model, config.seed, &mut genesis)?;
-    let root = device.install(|| StateTree::of_params(&layout, &genesis)).root();
     let owner = Keypair::from_seed(draw::bytes(seed, "owner"));
     let dataset = Dataset::open(data)?;
-    let run = describe(&config, &dataset, owner.hotkey(), root);
+    let run = describe(&config, &dataset, owner.hotkey())?;
     Ok((RunDescription { windows: WINDOWS, ..run }, layout))
 }

@@ -26,7 +26,7 @@ use runtime::{Device, Storage};
 
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::node::Voice;
+use crate::node::{Voice, setup};
 use keeper::Desk;
 use progress::human;
 use summary::{Facts, Summary};
@@ -34,7 +34,7 @@ use summary::{Facts, Summary};
 pub(crate) use args::TrainArgs;
 pub(crate) use folder::RunFolder;
 pub(crate) use identity::{agree_with_network, describe};
-pub(crate) use journal::Steps;
+pub(crate) use journal::{Steps, append_window, last_window};
 pub(crate) use keeper::Keeper;
 pub(crate) use learner::{Hands, Learner, assignment};
 pub(crate) use network::Network;
@@ -69,21 +69,15 @@ pub(crate) fn run(args: &TrainArgs) -> Result<(), Failure> {
         folder.dir().to_path_buf(),
     ));
     greet(&screen, &config, &plan, &dataset, &folder);
-    let done = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::ours(format!("cannot start threads: {error}")))?
-        .block_on(async {
-            let start = start::Start { config: &config, folder, dataset, gpu, screen, stop };
-            let mut peer = match run {
-                Some(run) => start.in_network(run).await?,
-                None => start.alone()?,
-            };
-            let end = peer.run(config.windows).await?;
-            Ok::<_, Failure>((peer, end))
-        });
-    let (peer, end) = done?;
+    let (peer, end) = setup::block_on(async {
+        let start = start::Start { config: &config, folder, dataset, gpu, screen, stop };
+        let mut peer = match run {
+            Some(run) => start.in_network(run).await?,
+            None => start.alone()?,
+        };
+        let end = peer.run(config.windows).await?;
+        Ok((peer, end))
+    })?;
     peer.keeper.screen().close();
     if end == Stop::Asked {
         let (window, dir) = (peer.windows(), peer.keeper.folder.dir().display());

@@ -79,7 +79,7 @@ impl Network {
                     self.span = self.node.pass_null(span);
                     self.in_step = true;
                 }
-                Outcome::Behind(_) => self.in_step = false,
+                Outcome::Behind(..) => self.in_step = false,
             }
             return Ok(());
         }
@@ -118,7 +118,7 @@ impl Network {
                     self.span = self.node.pass_null(self.span);
                     break false;
                 }
-                Outcome::Behind(_) => {
+                Outcome::Behind(..) => {
                     self.span = self.node.catch_up(replica, self.span).await?;
                     self.in_step = false;
                     // The state is that of a later window, and what is known of this one is on the

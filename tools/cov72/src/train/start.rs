@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use model::initial_params;
 use runtime::Device;
 use runtime::dataset::Dataset;
-use wire::{Keypair, Layout, RunDescription, SignedRun, StateTree};
+use wire::{Keypair, Layout, RunDescription, SignedRun};
 
 use super::alone::Alone;
 use super::folder::RunFolder;
@@ -41,11 +40,7 @@ impl Start<'_> {
         if !folder.holds_a_run() {
             folder.keep_config(config)?;
         }
-        let mut genesis = vec![0.0; layout.params()];
-        initial_params(&config.model, config.seed, &mut genesis)?;
-        let root = StateTree::of_params(&layout, &genesis).root();
-        drop(genesis);
-        let wanted = identity::describe(config, &dataset, keypair.hotkey(), root);
+        let wanted = identity::describe(config, &dataset, keypair.hotkey())?;
         let run = agree_on_run(&folder, wanted, &keypair)?;
         folder.keep_config(config)?;
         let learner = Learner::new(&run, &layout, dataset, hands(config, gpu))?;

@@ -18,6 +18,9 @@ use crate::node::{Contribution, Node, Outcome, Publisher, Replica, merge, newest
 /// Takes the records of a validator's windows.
 pub(crate) type OnRecord = Box<dyn FnMut(WindowRecord) -> Result<(), Failure>>;
 
+/// First window of a published checkpoint, and the hash of its index.
+type Published = Result<(Window, Digest), Failure>;
+
 /// A validator with everything it holds between windows.
 pub(crate) struct Validator {
     pub(crate) node: Node,
@@ -31,7 +34,7 @@ pub(crate) struct Validator {
     /// The newest checkpoint in the bucket.
     checkpoint: Option<(Window, Digest)>,
     /// The one that is being published beside the windows, if there is one.
-    publishing: JoinSet<Result<(Window, Digest), Failure>>,
+    publishing: JoinSet<Published>,
     on_record: OnRecord,
 }
 
@@ -138,7 +141,7 @@ impl Validator {
                     break;
                 }
                 // The loop catches up, and its trail tells of this window.
-                Outcome::Behind(_) => return Ok(()),
+                Outcome::Behind(..) => return Ok(()),
             }
         }
         record.root = self.replica.root();
@@ -333,7 +336,7 @@ impl Validator {
     /// Names the checkpoint that was published, if one was, from the next manifest on.
     fn published(
         &mut self,
-        published: Option<Result<Result<(Window, Digest), Failure>, JoinError>>,
+        published: Option<Result<Published, JoinError>>,
     ) -> Result<(), Failure> {
         let Some(published) = published else { return Ok(()) };
         let published = published
