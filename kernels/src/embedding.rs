@@ -35,7 +35,7 @@ fn same_tokens(tokens: Global<u32>, from: u32, to: u32, token: u32) -> [u32; 4] 
 
 kernel! {
     /// `out[t, d]` = `table[vocab, d]`'s row of each token less `vocab_start`, zero where the
-    /// table has none. A thread of [`rows`] has eight values.
+    /// table has none. A thread of `rows` has eight values.
     pub fn embedding_forward_bf16(
         tokens: Global<u32>, table: Global<Bf16>, out: Global<Bf16>, vocab_start: u32, vocab: u32,
         d: u32,

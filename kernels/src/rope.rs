@@ -1,5 +1,5 @@
 //! Rotary positions (Su et al. 2021) in interleaved pairs, in place on packed bf16 rows: values
-//! (2i, 2i + 1) of a head turn by the angle of their position. A thread of [`rows`] turns four pairs.
+//! (2i, 2i + 1) of a head turn by the angle of their position. A thread of `rows` turns four pairs.
 
 use crate::activation::Activation;
 use crate::rows;

@@ -1,6 +1,6 @@
 //! SwiGLU (Shazeer 2020): `y = silu(gate) * up`, `silu(x) = x s(x)`, `s(x) = 1 / (1 + e^-x)`. Rows
-//! of `gate_up[t, 2f]` are the f gates, then the f ups; f is a multiple of 8. A thread of [`rows`] has
-//! eight values of y.
+//! of `gate_up[t, 2f]` are the f gates, then the f ups; f is a multiple of 8. A thread of `rows`
+//! has eight values of y.
 
 use crate::activation::Activation;
 use crate::rows;

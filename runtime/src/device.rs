@@ -40,6 +40,16 @@ impl Device {
         Ok(Device::Cpu(Cpu { pool: Arc::new(pool), compute: Compute::F32 }))
     }
 
+    /// GPU `ordinal` of those that NVIDIA's driver shows; `CUDA_VISIBLE_DEVICES` says which that
+    /// are.
+    ///
+    /// # Errors
+    /// No driver or library, one too old for the kernels, no such GPU, or one without kernels: each
+    /// says what is missing.
+    pub fn cuda(ordinal: usize) -> Result<Self, RuntimeError> {
+        Ok(Device::Gpu(Gpu::nvidia(ordinal)?))
+    }
+
     /// The GPU path on the host: the same kernels, launches and buffers as on a GPU, under an
     /// emulator that stops at the first fault of a kernel. For tests: it is a thousand times slower
     /// than a GPU.

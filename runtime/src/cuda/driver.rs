@@ -5,8 +5,9 @@
 //! an error shows in a later call, at the latest in `synchronise`.
 
 pub(super) mod emulated;
+pub(super) mod nvidia;
 
-use kernels::simt::{Emulation, Fault, Kernel, Launch};
+use kernels::simt::{Emulation, Fault, Kernel, Launch, Value};
 
 use super::GpuError;
 
@@ -15,6 +16,9 @@ pub(crate) trait Launchable {
     /// Name of the entry in the PTX.
     fn name(&self) -> &'static str;
 
+    /// Arguments in the order of the entry.
+    fn arguments(&self) -> Vec<Value>;
+
     /// Runs it on the host.
     fn emulate(&self, launch: &Launch, emulation: &Emulation) -> Result<(), Fault>;
 }
@@ -22,6 +26,10 @@ pub(crate) trait Launchable {
 impl<K: Kernel> Launchable for K {
     fn name(&self) -> &'static str {
         K::NAME
+    }
+
+    fn arguments(&self) -> Vec<Value> {
+        Kernel::arguments(self)
     }
 
     fn emulate(&self, launch: &Launch, emulation: &Emulation) -> Result<(), Fault> {

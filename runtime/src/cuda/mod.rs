@@ -37,6 +37,7 @@ use crate::RuntimeError;
 use array::Memory;
 use driver::Product;
 use driver::emulated::Emulated;
+use driver::nvidia::Nvidia;
 
 /// A GPU behind its driver.
 #[derive(Clone)]
@@ -61,6 +62,10 @@ impl Gpu {
 
     pub(crate) fn emulated(memory_bytes: u64) -> Result<Self, RuntimeError> {
         Ok(Self::new(Box::new(Emulated::new(memory_bytes)?)))
+    }
+
+    pub(crate) fn nvidia(ordinal: usize) -> Result<Self, GpuError> {
+        Ok(Self::new(Box::new(Nvidia::open(ordinal)?)))
     }
 
     /// What it is.

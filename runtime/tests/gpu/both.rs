@@ -9,7 +9,12 @@ pub(crate) const BF16: f64 = 1.0 / 256.0;
 
 /// The emulator, and the first real GPU if there is one.
 pub(crate) fn gpus() -> Vec<Device> {
-    vec![Device::emulated().expect("threads")]
+    let mut gpus = vec![Device::emulated().expect("threads")];
+    match Device::cuda(0) {
+        Ok(gpu) => gpus.push(gpu),
+        Err(error) => eprintln!("not tested on a real GPU: {error}"),
+    }
+    gpus
 }
 
 /// The nearest bf16 values, of equally near ones the even.

@@ -13,16 +13,24 @@ pub(crate) enum DeviceName {
     Cpu,
     /// The GPU path on host cores, for tests.
     Emulated,
+    /// A GPU by its number.
+    Cuda(usize),
 }
 
 impl DeviceName {
     /// The device called `name`, or what there is to choose from.
     pub(crate) fn parse(name: &str) -> Result<Self, Failure> {
-        match name {
-            "cpu" => Ok(DeviceName::Cpu),
-            "emulated" => Ok(DeviceName::Emulated),
+        let ordinal = name.strip_prefix("cuda").map(|rest| match rest {
+            "" => Some(0),
+            rest => rest.strip_prefix(':')?.parse().ok(),
+        });
+        match (name, ordinal) {
+            ("cpu", _) => Ok(DeviceName::Cpu),
+            ("emulated", _) => Ok(DeviceName::Emulated),
+            (_, Some(Some(ordinal))) => Ok(DeviceName::Cuda(ordinal)),
             _ => Err(Failure::usage(format!(
-                "node.device = {name:?}, but it must be \"cpu\", or for tests \"emulated\""
+                "node.device = {name:?}, but it must be \"cpu\", \"cuda\", \"cuda:1\" and so on, \
+                 or for tests \"emulated\""
             ))),
         }
     }
@@ -32,6 +40,7 @@ impl DeviceName {
         let gpu = match self {
             DeviceName::Cpu => return Ok(None),
             DeviceName::Emulated => Device::emulated(),
+            DeviceName::Cuda(ordinal) => Device::cuda(ordinal),
         };
         gpu.map(Some).map_err(|error| model::ModelError::from(error).into())
     }
@@ -41,13 +50,17 @@ impl DeviceName {
         match self {
             DeviceName::Cpu => "cpu",
             DeviceName::Emulated => "emulated",
+            DeviceName::Cuda(_) => "cuda",
         }
     }
 }
 
 impl fmt::Display for DeviceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind())
+        match self {
+            DeviceName::Cuda(ordinal) => write!(f, "cuda:{ordinal}"),
+            name => f.write_str(name.kind()),
+        }
     }
 }
 
@@ -60,6 +73,8 @@ mod tests {
         let parse = |name| DeviceName::parse(name).map_err(|failure| failure.message);
         assert_eq!(parse("cpu"), Ok(DeviceName::Cpu));
         assert_eq!(parse("emulated"), Ok(DeviceName::Emulated));
+        assert_eq!(parse("cuda"), Ok(DeviceName::Cuda(0)));
+        assert_eq!(parse("cuda:3"), Ok(DeviceName::Cuda(3)));
         for wrong in ["cuda:", "cuda3", "cuda:-1", "gpu", ""] {
             let message = parse(wrong).unwrap_err();
             assert!(
