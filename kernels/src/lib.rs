@@ -22,7 +22,9 @@
 pub mod simt;
 
 pub mod activation;
+pub mod compress;
 pub mod rms_norm;
+pub mod tile;
 
 /// No kernel has a path that panics: `ptxas` refuses the call that one would leave behind.
 #[cfg(target_arch = "nvptx64")]

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use kernels::compress::*;
 use kernels::rms_norm::*;
 use kernels::simt::{Bounds, Kernel, Parameter};
 use ptx::{Function, Module, Numbers, Sources, TARGETS, Target, count, lint};
@@ -26,6 +27,9 @@ macro_rules! kernels {
 /// All kernels. One that is missing here is found by its entry in the PTX.
 fn declared() -> Vec<Declared> {
     kernels! {
+        compress_select
+        compress_select_tiles
+        compress_subtract_sent
         rms_norm_backward_bf16
         rms_norm_backward_f32
         rms_norm_backward_gains

@@ -49,32 +49,32 @@ macro_rules! unroll {
     ($j:ident in 16 $b:block) => { $crate::unroll!(@ $j from (0) in 16 $b) };
     ($j:ident in 20 $b:block) => { {
         $crate::unroll!(@ $j from (0) in 16 $b);
-        $crate::unroll!(@ $j from (16) [0 1 2 3] $b)
+        $crate::unroll!(@ $j from (16) [0 1 2 3] $b);
     } };
     ($j:ident in 22 $b:block) => { {
         $crate::unroll!(@ $j from (0) in 16 $b);
-        $crate::unroll!(@ $j from (16) [0 1 2 3 4 5] $b)
+        $crate::unroll!(@ $j from (16) [0 1 2 3 4 5] $b);
     } };
     ($j:ident in 24 $b:block) => { {
         $crate::unroll!(@ $j from (0) in 16 $b);
-        $crate::unroll!(@ $j from (16) [0 1 2 3 4 5 6 7] $b)
+        $crate::unroll!(@ $j from (16) [0 1 2 3 4 5 6 7] $b);
     } };
-    ($j:ident in 32 $b:block) => { { $crate::unroll!(@ $j from (0) in 32 $b) } };
+    ($j:ident in 32 $b:block) => { { $crate::unroll!(@ $j from (0) in 32 $b); } };
     ($j:ident in 40 $b:block) => { {
         $crate::unroll!(@ $j from (0) in 32 $b);
-        $crate::unroll!(@ $j from (32) [0 1 2 3 4 5 6 7] $b)
+        $crate::unroll!(@ $j from (32) [0 1 2 3 4 5 6 7] $b);
     } };
     ($j:ident in 44 $b:block) => { {
         $crate::unroll!(@ $j from (0) in 32 $b);
-        $crate::unroll!(@ $j from (32) [0 1 2 3 4 5 6 7 8 9 10 11] $b)
+        $crate::unroll!(@ $j from (32) [0 1 2 3 4 5 6 7 8 9 10 11] $b);
     } };
     ($j:ident in 48 $b:block) => { {
         $crate::unroll!(@ $j from (0) in 32 $b);
-        $crate::unroll!(@ $j from (32) in 16 $b)
+        $crate::unroll!(@ $j from (32) in 16 $b);
     } };
-    ($j:ident in 64 $b:block) => { { $crate::unroll!(@ $j from (0) in 64 $b) } };
+    ($j:ident in 64 $b:block) => { { $crate::unroll!(@ $j from (0) in 64 $b); } };
     ($j:ident in 128 $b:block) => { {
         $crate::unroll!(@ $j from (0) in 64 $b);
-        $crate::unroll!(@ $j from (64) in 64 $b)
+        $crate::unroll!(@ $j from (64) in 64 $b);
     } };
 }
