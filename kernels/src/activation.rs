@@ -4,6 +4,12 @@ use crate::simt::{Bf16, Element, Global, bf16x2, unpack_bf16x2};
 
 /// A number that activations are stored as.
 pub trait Activation: Element {
+    /// The value in f32.
+    fn widen(self) -> f32;
+
+    /// The nearest value.
+    fn round(value: f32) -> Self;
+
     /// Eight values from `i` on; `i` is a multiple of 8.
     fn ld8(from: Global<Self>, i: usize) -> [f32; 8];
 
@@ -12,6 +18,16 @@ pub trait Activation: Element {
 }
 
 impl Activation for f32 {
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        self
+    }
+
+    #[inline(always)]
+    fn round(value: f32) -> f32 {
+        value
+    }
+
     #[inline(always)]
     #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
     fn ld8(from: Global<f32>, i: usize) -> [f32; 8] {
@@ -29,6 +45,16 @@ impl Activation for f32 {
 }
 
 impl Activation for Bf16 {
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        self.to_f32()
+    }
+
+    #[inline(always)]
+    fn round(value: f32) -> Bf16 {
+        Bf16::from_f32(value)
+    }
+
     #[inline(always)]
     #[cfg_attr(not(target_arch = "nvptx64"), track_caller)]
     fn ld8(from: Global<Bf16>, i: usize) -> [f32; 8] {

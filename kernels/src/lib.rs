@@ -22,8 +22,17 @@
 pub mod simt;
 
 pub mod activation;
+pub mod adamw;
 pub mod compress;
+pub mod cross_entropy;
+pub mod elementwise;
+pub mod embedding;
+pub mod plain_attention;
 pub mod rms_norm;
+pub mod rope;
+pub mod rows;
+pub mod sum_squares;
+pub mod swiglu;
 pub mod tile;
 
 /// No kernel has a path that panics: `ptxas` refuses the call that one would leave behind.

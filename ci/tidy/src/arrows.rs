@@ -14,7 +14,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("chain", &["wire"]),
     ("gauntlet", &["wire"]),
     ("basilica", &["wire"]),
-    ("bench", &["kernels", "runtime", "model", "wire"]),
+    ("bench", &["kernels", "runtime", "model", "wire", "bucket", "gauntlet"]),
     (
         "cov72",
         &[
@@ -25,8 +25,8 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("ptx", &[]),
     ("tidy", &[]),
 ];
-/// Crates below the roles that may be asynchronous or speak to a network.
-const ASYNC_CRATES: [&str; 3] = ["bucket", "chain", "cov72"];
+/// Crates that may be asynchronous or speak to a network; the bench speaks to this machine alone.
+const ASYNC_CRATES: [&str; 4] = ["bucket", "chain", "bench", "cov72"];
 /// What makes a crate asynchronous or lets it speak to a network.
 const ASYNC_DEPENDENCIES: [&str; 8] =
     ["tokio", "futures", "async-trait", "smol", "object_store", "reqwest", "hyper", "subxt"];

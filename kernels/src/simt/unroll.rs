@@ -5,24 +5,24 @@
 /// is a literal: 1 to 16, 20, 22, 24, 32, 40, 44, 48, 64 or 128.
 #[macro_export]
 macro_rules! unroll {
-    (@ $j:ident from ($at:expr) [$($n:literal)*] $b:block) => {
+    (@ $j:ident from ($at:expr) [$($n:literal)*] $b:block) => { {
         $( {
             #[allow(non_upper_case_globals)]
             const $j: usize = $at + $n;
             $b
         } )*
-    };
+    } };
     (@ $j:ident from ($at:expr) in 16 $b:block) => {
         $crate::unroll!(@ $j from ($at) [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] $b)
     };
-    (@ $j:ident from ($at:expr) in 32 $b:block) => {
+    (@ $j:ident from ($at:expr) in 32 $b:block) => { {
         $crate::unroll!(@ $j from ($at) in 16 $b);
-        $crate::unroll!(@ $j from ($at + 16) in 16 $b)
-    };
-    (@ $j:ident from ($at:expr) in 64 $b:block) => {
+        $crate::unroll!(@ $j from ($at + 16) in 16 $b);
+    } };
+    (@ $j:ident from ($at:expr) in 64 $b:block) => { {
         $crate::unroll!(@ $j from ($at) in 32 $b);
-        $crate::unroll!(@ $j from ($at + 32) in 32 $b)
-    };
+        $crate::unroll!(@ $j from ($at + 32) in 32 $b);
+    } };
     ($j:ident in 1 $b:block) => { $crate::unroll!(@ $j from (0) [0] $b) };
     ($j:ident in 2 $b:block) => { $crate::unroll!(@ $j from (0) [0 1] $b) };
     ($j:ident in 3 $b:block) => { $crate::unroll!(@ $j from (0) [0 1 2] $b) };
@@ -59,7 +59,7 @@ macro_rules! unroll {
         $crate::unroll!(@ $j from (0) in 16 $b);
         $crate::unroll!(@ $j from (16) [0 1 2 3 4 5 6 7] $b);
     } };
-    ($j:ident in 32 $b:block) => { { $crate::unroll!(@ $j from (0) in 32 $b); } };
+    ($j:ident in 32 $b:block) => { $crate::unroll!(@ $j from (0) in 32 $b) };
     ($j:ident in 40 $b:block) => { {
         $crate::unroll!(@ $j from (0) in 32 $b);
         $crate::unroll!(@ $j from (32) [0 1 2 3 4 5 6 7] $b);
@@ -72,7 +72,7 @@ macro_rules! unroll {
         $crate::unroll!(@ $j from (0) in 32 $b);
         $crate::unroll!(@ $j from (32) in 16 $b);
     } };
-    ($j:ident in 64 $b:block) => { { $crate::unroll!(@ $j from (0) in 64 $b); } };
+    ($j:ident in 64 $b:block) => { $crate::unroll!(@ $j from (0) in 64 $b) };
     ($j:ident in 128 $b:block) => { {
         $crate::unroll!(@ $j from (0) in 64 $b);
         $crate::unroll!(@ $j from (64) in 64 $b);

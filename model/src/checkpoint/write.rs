@@ -73,7 +73,7 @@ fn write_file(
 ) -> Result<FileEntry, ModelError> {
     let name = format!("{name}.safetensors");
     let path = dir.join(&name);
-    let values = buffer.as_host().expect("checkpoints are written from the CPU");
+    let values = buffer.as_host().expect("snapshots are in the host's memory");
     let views = layout.tensors().iter().map(|tensor| {
         let extents = match tensor.shape {
             Shape::Vector(n) => vec![n],

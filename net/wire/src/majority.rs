@@ -3,34 +3,37 @@
 //! In step, a node needs nobody's word: it sees by itself which manifest follows from the last one.
 //! Who was away, or went wrong, asks what the others build on.
 
-use crate::ManifestRef;
+use crate::{StateRoot, Window};
+
+/// A state, by the window that led to it.
+pub type Milestone = (Window, StateRoot);
 
 /// A validator, by what it builds on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Builder {
     /// Stake behind it, in 10^-9 of a token.
     pub stake_rao: u64,
-    /// The manifests that counted for it, the newest first, as far back as they are known.
-    pub history: Vec<ManifestRef>,
+    /// The states that it came through, the newest first, as far back as they are known.
+    pub history: Vec<Milestone>,
 }
 
-/// The newest manifest that at least half of the stake has in its history, if there is one. Of two
+/// The newest state that at least half of the stake has in its history, if there is one. Of two
 /// halves the one that comes first in `builders` is right.
-pub fn majority(builders: &[Builder]) -> Option<ManifestRef> {
+pub fn majority(builders: &[Builder]) -> Option<Milestone> {
     let stake = |of: &dyn Fn(&Builder) -> bool| -> u128 {
         builders.iter().filter(|b| of(b)).map(|b| u128::from(b.stake_rao)).sum()
     };
     let total = stake(&|_| true);
-    let is_shared = |manifest: &&ManifestRef| {
-        let shared = stake(&|builder| builder.history.contains(manifest));
+    let is_shared = |milestone: &&Milestone| {
+        let shared = stake(&|builder| builder.history.contains(milestone));
         shared > 0 && 2 * shared >= total
     };
-    let mut newest: Option<ManifestRef> = None;
+    let mut newest: Option<Milestone> = None;
     for builder in builders {
         let Some(found) = builder.history.iter().find(is_shared) else { continue };
         // Another half's history goes no further than where the two parted.
         let goes_on = newest.is_none_or(|newest| builder.history.contains(&newest));
-        if goes_on && newest.is_none_or(|newest| newest.window < found.window) {
+        if goes_on && newest.is_none_or(|newest| newest.0 < found.0) {
             newest = Some(*found);
         }
     }
@@ -42,19 +45,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Digest, Hotkey, Window};
 
-    /// Manifests of the windows that are named, on the branch `branch`.
-    fn on(branch: u8, windows: impl DoubleEndedIterator<Item = u64>) -> Vec<ManifestRef> {
-        let manifest = |window| ManifestRef {
-            window: Window(window),
-            validator: Hotkey([0; 32]),
-            hash: Digest([branch; 32]),
-        };
-        windows.rev().map(manifest).collect()
+    /// States after the windows that are named, on the branch `branch`.
+    fn on(branch: u8, windows: impl DoubleEndedIterator<Item = u64>) -> Vec<Milestone> {
+        windows.rev().map(|window| (Window(window), StateRoot([branch; 32]))).collect()
     }
 
-    fn builder(stake_rao: u64, history: Vec<ManifestRef>) -> Builder {
+    fn builder(stake_rao: u64, history: Vec<Milestone>) -> Builder {
         Builder { stake_rao, history }
     }
 
@@ -98,7 +95,7 @@ mod tests {
                 let on_it = stakes.iter().filter(|(_, b, end)| *b == branch && *end > 1);
                 let stake: u64 = on_it.map(|(stake, ..)| stake).sum();
                 if 2 * stake > total {
-                    prop_assert_eq!(found.hash, Digest([branch + 1; 32]));
+                    prop_assert_eq!(found.1, StateRoot([branch + 1; 32]));
                 }
             }
         }

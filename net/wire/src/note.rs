@@ -2,11 +2,11 @@
 //! manifests it published last.
 //!
 //! version (1 byte, 2) | window of the newest manifest (u64; all ones for none) | its hash (32) |
-//! hash of the counted manifest before it (32; zeros for none) | window, hash and block of the one
-//! that the same validator announced before (8 + 32 + 8) | place (UTF-8). A chain keeps one note and
-//! its block only; whoever comes late still learns of the one before.
+//! the state that it starts from (32) | window, hash and block of the one that the same validator
+//! announced before (8 + 32 + 8) | place (UTF-8). A chain keeps one note and its block only; whoever
+//! comes late still learns of the one before.
 
-use crate::{BlockNumber, Digest, ForeignText, Window};
+use crate::{BlockNumber, Digest, ForeignText, StateRoot, Window};
 
 /// Version of the note. Changing this breaks every node's finding of the others.
 const VERSION: u8 = 2;
@@ -23,8 +23,8 @@ pub struct Announcement {
     pub window: Window,
     /// Its hash as a document.
     pub hash: Digest,
-    /// Hash of the counted manifest that it builds on; none if no window closed before.
-    pub base: Option<Digest>,
+    /// The state that it starts from.
+    pub parent_root: StateRoot,
 }
 
 /// What a node says about itself.
@@ -68,7 +68,8 @@ impl Note {
     /// The place is too long, or not printable.
     pub fn to_bytes(&self) -> Result<Vec<u8>, NoteFault> {
         let (nothing, no_window) = (Digest([0; 32]), Window(NO_WINDOW));
-        let none = Announcement { window: no_window, hash: nothing, base: None };
+        let parent_root = StateRoot(nothing.0);
+        let none = Announcement { window: no_window, hash: nothing, parent_root };
         let newest = self.manifest.unwrap_or(none);
         let previous = self.previous.unwrap_or((no_window, nothing, BlockNumber(0)));
         let words = [newest.window.0, previous.0.0, previous.2.0].map(u64::to_le_bytes);
@@ -76,7 +77,7 @@ impl Note {
             &[VERSION],
             &words[0],
             &newest.hash.0,
-            &newest.base.unwrap_or(nothing).0,
+            &newest.parent_root.0,
             &words[1],
             &previous.1.0,
             &words[2],
@@ -110,8 +111,11 @@ impl Note {
         let Some(text) = text else {
             return Err(NoteFault::Place { place: ForeignText::from_bytes(place) });
         };
-        let base = Some(digest(41)).filter(|base| base.0 != [0; 32]);
-        let manifest = window(1).map(|window| Announcement { window, hash: digest(9), base });
+        let newest = |window| {
+            let (hash, parent_root) = (digest(9), StateRoot(digest(41).0));
+            Announcement { window, hash, parent_root }
+        };
+        let manifest = window(1).map(newest);
         let previous = window(73).map(|window| (window, digest(81), BlockNumber(word(113))));
         Ok(Self { place: text.to_string(), manifest, previous })
     }
@@ -125,8 +129,8 @@ mod tests {
 
     #[test]
     fn a_note_with_the_longest_place_fits_a_commitment_and_reads_back() {
-        let announced = |base| Announcement { window: Window(7), hash: Digest([9; 32]), base };
-        for manifest in [None, Some(announced(None)), Some(announced(Some(Digest([8; 32]))))] {
+        let (hash, parent_root) = (Digest([9; 32]), StateRoot([8; 32]));
+        for manifest in [None, Some(Announcement { window: Window(7), hash, parent_root })] {
             let previous = manifest.map(|newest| (Window(5), newest.hash, BlockNumber(77)));
             let note = Note { place: "x".repeat(PLACE_BYTES_MAX), manifest, previous };
             let bytes = note.to_bytes().unwrap();

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use bucket::{BucketError, FetchFault};
 use model::ModelError;
 use model::sparseloco::SparseLocoError;
 use runtime::RuntimeError;
@@ -59,6 +60,9 @@ pub enum BenchError {
         "a contribution written here was rejected on reading: {0}; report it, with the command"
     )]
     Rejected(String),
+    /// The loopback server does not do what a bucket asks of it.
+    #[error("the bench's own object server failed: {0}; report it, with the command")]
+    Server(String),
     /// Training failed.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -73,7 +77,30 @@ pub enum BenchError {
     Dataset(#[from] DatasetError),
 }
 
+impl From<BucketError> for BenchError {
+    fn from(error: BucketError) -> Self {
+        Self::Server(error.to_string())
+    }
+}
+
+impl From<FetchFault> for BenchError {
+    fn from(fault: FetchFault) -> Self {
+        Self::Server(fault.to_string())
+    }
+}
+
+impl From<reqwest::Error> for BenchError {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Server(error.to_string())
+    }
+}
+
 impl BenchError {
+    /// A temporary file or folder that could not be used.
+    pub(crate) fn temporary(action: &'static str, source: std::io::Error) -> Self {
+        Self::File { action, path: std::env::temp_dir(), source }
+    }
+
     /// Exit code of the process: 1 this program or machine, 2 the command line, 3 something that
     /// has to be there first.
     pub fn exit(&self) -> u8 {

@@ -8,6 +8,7 @@ mod ceilings;
 mod error;
 mod kept;
 pub mod learning;
+mod loopback;
 mod machine;
 mod noise;
 mod peer;

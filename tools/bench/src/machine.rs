@@ -46,3 +46,28 @@ pub(crate) fn restart_peak() {
     // Where this is not possible peaks are those since the start, which is no less true.
     let _ = fs::write("/proc/self/clear_refs", "5");
 }
+
+/// Processor time of this thread; 0 where the system does not tell.
+pub(crate) fn thread_cpu_ns() -> u64 {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split_whitespace().next().and_then(|ns| ns.parse().ok()).unwrap_or(0)
+}
+
+/// Processor seconds of all threads of this process, those that ended too; 0 where the system does
+/// not tell.
+pub(crate) fn process_cpu_s() -> f64 {
+    // Linux counts in hundredths of a second, whatever its own clock.
+    const TICKS_PER_S: f64 = 100.0;
+    let text = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name, in parentheses, may hold spaces; times of user and system are fields 14 and 15.
+    let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
+    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS_PER_S
+}
+
+/// Memory of this process now.
+pub(crate) fn resident_bytes() -> Option<usize> {
+    let text = fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib << 10)
+}

@@ -1,5 +1,7 @@
 //! One measurement, as it is printed and kept. Keys carry their units.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::ceilings::{Ceilings, Work};
@@ -46,6 +48,8 @@ pub(crate) struct Row {
     pub(crate) bit_equal: Option<bool>,
     /// Most memory of the process since its row's scenario began.
     pub(crate) peak_bytes: Option<usize>,
+    /// What only this row has, by names that carry units.
+    pub(crate) also: BTreeMap<&'static str, f64>,
 }
 
 impl Row {
@@ -81,12 +85,17 @@ impl Row {
             f64_error: None,
             bit_equal: None,
             peak_bytes: model::peak_memory(),
+            also: BTreeMap::new(),
         }
     }
 
     /// With the floor of what the call has to do.
-    pub(crate) fn floor(mut self, ceilings: &Ceilings, work: &Work) -> Self {
-        let floor_ms = ceilings.floor_ms(work);
+    pub(crate) fn floor(self, ceilings: &Ceilings, work: &Work) -> Self {
+        self.floor_ms(ceilings.floor_ms(work))
+    }
+
+    /// With a floor in milliseconds.
+    pub(crate) fn floor_ms(mut self, floor_ms: f64) -> Self {
         self.floor_ms = Some(floor_ms);
         self.ceiling_percent = Some(100.0 * floor_ms / self.min_ms);
         self
@@ -101,6 +110,12 @@ impl Row {
     /// With whether two runs gave the same bits.
     pub(crate) fn bit_equal(mut self, equal: bool) -> Self {
         self.bit_equal = Some(equal);
+        self
+    }
+
+    /// With a number that other rows do not have.
+    pub(crate) fn also(mut self, name: &'static str, value: f64) -> Self {
+        self.also.insert(name, value);
         self
     }
 

@@ -18,7 +18,7 @@ pub(crate) struct Table {
     pub(crate) rows: Vec<Row>,
 }
 
-const HEAD: [&str; 14] = [
+const HEAD: [&str; 15] = [
     "id",
     "scenario",
     "shape",
@@ -33,6 +33,7 @@ const HEAD: [&str; 14] = [
     "f64 error",
     "bit-equal",
     "peak MiB",
+    "also",
 ];
 
 impl Table {
@@ -96,7 +97,13 @@ fn cells(row: &Row) -> [String; HEAD.len()] {
         or_dash(row.f64_error.map(|error| format!("{error:.1e}"))),
         or_dash(row.bit_equal.map(|equal| if equal { "yes" } else { "NO" }.into())),
         or_dash(row.peak_bytes.map(|bytes| format!("{}", bytes >> 20))),
+        or_dash((!row.also.is_empty()).then(|| also(row))),
     ]
+}
+
+fn also(row: &Row) -> String {
+    let said = row.also.iter().map(|(name, value)| format!("{name} {}", rate(*value)));
+    said.collect::<Vec<_>>().join(", ")
 }
 
 fn ms(ms: f64) -> String {

@@ -6,7 +6,10 @@ use bench::{Cli, Command, TableArgs, learning::LearningArgs};
 use clap::Parser;
 use serde_json::Value;
 
-const IDS: [&str; 9] = ["C01", "C02", "C03", "C04", "C05", "C06", "C07", "C08", "D01"];
+const IDS: [&str; 15] = [
+    "C01", "C02", "C03", "C04", "C05", "C06", "C07", "C08", "C09", "D01", "N01", "N02", "R02",
+    "R03", "V02",
+];
 
 fn quick(args: &[&str]) -> String {
     let cli = Cli::parse_from(["bench", "--quick", "--threads", "2"].iter().chain(args));
@@ -28,7 +31,11 @@ fn every_row_has_its_numbers_and_two_runs_give_the_same_bits() {
             assert!(number.is_finite() && number > 0.0, "{key} of {row}");
         }
         assert!(row["median_ms"].as_f64() >= row["min_ms"].as_f64(), "{row}");
-        assert_eq!(row["bit_equal"], true, "{row}");
+        // Rounds of training are run once.
+        assert!(row["bit_equal"] == true || row["id"] == "C09", "{row}");
+        for (name, value) in row["also"].as_object().unwrap() {
+            assert!(value.as_f64().is_some_and(f64::is_finite), "{name} of {row}");
+        }
         if let Some(error) = row["f64_error"].as_f64() {
             let tolerance = if row["dtype"] == "bf16" { 5e-3 } else { 1e-5 };
             assert!(error < tolerance, "{row}");

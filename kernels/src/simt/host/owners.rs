@@ -1,6 +1,7 @@
 //! Races between blocks in global memory: each word of 4 bytes remembers which block of the launch
 //! wrote which of its bytes. Blocks run in any order on the device, so what one writes no other may
-//! touch in the same launch, but for a block that has synchronised through an atomic.
+//! touch in the same launch, but for a block that has synchronised through an atomic. Atomics and
+//! the copy engine are not followed, nor is a write after another block's read.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;

@@ -57,7 +57,9 @@ pub(super) fn run_block(
     Here::leave();
     stacks.extend(carriers.into_iter().map(Carrier::finish));
     // SAFETY: made by `into_raw` above, and the lanes that had the pointer are gone.
-    let block = unsafe { Box::from_raw(block) };
+    let mut block = unsafe { Box::from_raw(block) };
+    // The launch's memory is not to outlive it.
+    block.owned = None;
     if result.is_ok() {
         leave(&block);
     }

@@ -3,9 +3,8 @@
 //! header (232 bytes) | signature (64) | one section per tensor. The format is in `FORMAT.md`.
 //! Reading goes in stages, each refusing before the next one spends memory or time:
 //! [`Header::parse`], [`Header::verify`], [`Verified::body`], then [`Body::tensor`] one by one or
-//! [`Body::decode`] all at once; or [`Verified::body_at`] and [`Part::read`], where the body does not
-//! lie in memory. Sections are written and read by the
-//! [`IndexCodec`](crate::IndexCodec).
+//! [`Body::decode`] all at once; [`Verified::body_at`] and [`Part::read`] where the body does not
+//! lie in memory. Sections are written and read by the [`IndexCodec`](crate::IndexCodec).
 
 mod body;
 mod header;

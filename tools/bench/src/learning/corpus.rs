@@ -23,18 +23,24 @@ pub(super) struct Corpus {
 impl Corpus {
     /// Reads the text at `path`; each part must hold a sequence of `seq_len` and its last target.
     pub(super) fn read(path: &Path, seq_len: usize, seed: u64) -> Result<Self, BenchError> {
-        let mut train = std::fs::read(path).map_err(|source| BenchError::File {
+        let text = std::fs::read(path).map_err(|source| BenchError::File {
             action: "read",
             path: path.to_path_buf(),
             source,
         })?;
-        let bytes = train.len();
-        let validation = train.split_off((bytes as f64 * TRAIN_SHARE) as usize);
-        if validation.len() <= seq_len {
+        let bytes = text.len();
+        let corpus = Self::of(text, seed);
+        if corpus.validation.len() <= seq_len {
             let needed = ((seq_len + 1) as f64 / (1.0 - TRAIN_SHARE)).ceil() as usize;
             return Err(BenchError::ShortText { path: path.to_path_buf(), bytes, needed });
         }
-        Ok(Self { train, validation, seed })
+        Ok(corpus)
+    }
+
+    /// A text at hand, of which each part is longer than any sequence.
+    pub(super) fn of(mut text: Vec<u8>, seed: u64) -> Self {
+        let validation = text.split_off((text.len() as f64 * TRAIN_SHARE) as usize);
+        Self { train: text, validation, seed }
     }
 
     /// Bytes that are trained on.

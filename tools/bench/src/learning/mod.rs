@@ -7,6 +7,7 @@ mod corpus;
 mod exchange;
 mod method;
 mod report;
+pub(crate) mod rounds;
 mod study;
 
 use std::path::PathBuf;

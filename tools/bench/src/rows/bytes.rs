@@ -30,7 +30,7 @@ pub(super) fn rows(bench: &Bench) -> Result<Vec<Row>, BenchError> {
 }
 
 /// An update with `K` random indices per chunk.
-fn random(shape: SparseShape, noise: &mut Noise) -> SparseTensor {
+pub(super) fn random(shape: SparseShape, noise: &mut Noise) -> SparseTensor {
     let mut indices = Vec::with_capacity(shape.values());
     let mut taken = [false; CHUNK_LEN];
     for _ in 0..shape.chunks() {

@@ -109,7 +109,7 @@ impl Step {
         // Past the warm-up, where a rate of almost nothing could hide a difference.
         self.trainer.run(&self.batch, &self.inner, 100, 2, &never, &mut |_| ())?;
         let mut trained = vec![0.0; self.params.len()];
-        self.trainer.params_and_scratch().0.read(&mut trained);
+        self.trainer.params_and_scratch()?.0.read(&mut trained);
         Ok(trained)
     }
 

@@ -171,7 +171,7 @@ impl Node {
     fn is_next(&mut self, before: Option<&Manifest>, next: &Manifest, newest: ManifestRef) -> bool {
         let span = span_after(self.run.windows, before, next.window);
         let state = before.map_or(self.run.genesis_root, |before| before.root);
-        let last = before.map(Manifest::reference);
+        let last = before.map(|before| before.window);
         let Some(why) = breach(last, state, span, next) else { return true };
         self.disregard(&next.reference(), why);
         self.course.forged(next.reference());

@@ -1,14 +1,14 @@
 //! What a node knows of the way so far: which manifests counted, and which cannot.
 //!
-//! A manifest counts only if it *follows*: it builds on the one that counted before it, on that
-//! one's state, in the blocks of its window, and what it lists leads to the state that it claims.
-//! Every node sees this by itself, so all come to the same end without asking each other.
+//! A manifest counts only if it *follows*: it starts from the state that the windows before it led
+//! to, closes its window in the blocks of that window, and what it lists leads to the state that it
+//! claims. Every node sees this by itself, so all come to the same end without asking each other.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use wire::{
-    BlockNumber, Digest, Hotkey, Manifest, ManifestRef, SignedManifest, Span, StateRoot, StateTree,
-    Window, Windows,
+    BlockNumber, Digest, Hotkey, Manifest, ManifestRef, Milestone, SignedManifest, Span, StateRoot,
+    StateTree, Window, Windows,
 };
 
 use super::follow::Source;
@@ -22,10 +22,10 @@ pub(super) struct Course {
     pub(super) last: Option<ManifestRef>,
     /// The state after it.
     pub(super) state: StateRoot,
-    /// The manifests that counted lately.
-    pub(super) counted: BTreeMap<Window, ManifestRef>,
-    /// Manifests read lately, by window and author, each with its hash.
-    pub(super) manifests: BTreeMap<(Window, Hotkey), (Digest, SignedManifest)>,
+    /// The manifests that counted lately, and the states after them.
+    pub(super) counted: BTreeMap<Window, (ManifestRef, StateRoot)>,
+    /// Manifests read lately, by window, author and hash.
+    pub(super) manifests: BTreeMap<(Window, Hotkey, Digest), SignedManifest>,
     /// As if not announced, from where this node stands: they follow from something else, or nobody
     /// delivered them.
     void: HashSet<ManifestRef>,
@@ -41,6 +41,8 @@ pub(super) struct Course {
     pub(super) doubted: Option<(ManifestRef, StateTree)>,
     /// Since when the node waits, in that window, for what the others build on.
     waiting: Option<(Window, BlockNumber)>,
+    /// Who is known to have signed two manifests for one window.
+    pub(super) accused: HashSet<(Window, Hotkey)>,
     /// Second manifests for one window that were looked for.
     pub(super) looked_for: HashSet<ManifestRef>,
 }
@@ -59,6 +61,7 @@ impl Course {
             missed: HashMap::new(),
             caught: HashSet::new(),
             doubted: None,
+            accused: HashSet::new(),
             waiting: None,
             looked_for: HashSet::new(),
         }
@@ -68,13 +71,14 @@ impl Course {
     pub(super) fn pass(&mut self, manifest: &Manifest) {
         let reference = manifest.reference();
         (self.last, self.state) = (Some(reference), manifest.root);
-        self.counted.insert(manifest.window, reference);
+        self.counted.insert(manifest.window, (reference, manifest.root));
         self.looked_for.clear();
         self.doubted = None;
         let kept = manifest.window.0.saturating_sub(WINDOWS_KEPT);
         let kept = Window(kept)..=Window(manifest.window.0.saturating_add(WINDOWS_KEPT));
         self.counted.retain(|window, _| kept.contains(window));
-        self.manifests.retain(|(window, _), _| kept.contains(window));
+        self.manifests.retain(|(window, ..), _| kept.contains(window));
+        self.accused.retain(|(window, _)| kept.contains(window));
         self.void.retain(|manifest| kept.contains(&manifest.window));
         self.forged.retain(|manifest| kept.contains(&manifest.window));
         self.refuted.retain(|(manifest, _)| kept.contains(&manifest.window));
@@ -83,17 +87,18 @@ impl Course {
 
     /// The node goes over to the history that ends with `newest`, as far back as `history` tells.
     pub(super) fn jump(&mut self, newest: &Manifest, history: &[Manifest]) {
-        self.counted = history.iter().map(|m| (m.window, m.reference())).collect();
+        let counted = |m: &Manifest| (m.window, (m.reference(), m.root));
+        self.counted = history.iter().map(counted).collect();
         self.void.clone_from(&self.forged);
         self.missed.clear();
         self.pass(newest);
     }
 
-    /// Whether `manifest` is one that this node builds on, as far back as it remembers.
-    pub(super) fn holds(&self, manifest: &ManifestRef) -> bool {
+    /// Whether this node came through that state, as far back as it remembers.
+    pub(super) fn holds(&self, (window, root): Milestone) -> bool {
         let oldest = self.counted.first_key_value();
-        oldest.is_some_and(|(oldest, _)| manifest.window < *oldest)
-            || self.counted.get(&manifest.window) == Some(manifest)
+        oldest.is_some_and(|(oldest, _)| window < *oldest)
+            || self.counted.get(&window).is_some_and(|(_, counted)| *counted == root)
     }
 
     /// Whether `manifest` is as if it had not been announced.
@@ -150,23 +155,24 @@ impl Course {
     }
 }
 
-/// What `manifest` lacks to follow, in the window of `span`, from `last` and the state after it.
+/// What `manifest` lacks to follow, in the window of `span`, from `state`, to which `last` led.
+///
+/// The one that it names before it may be another one of the same window that leads to the same
+/// state: somebody who signs two such does not divide anybody.
 pub(super) fn breach(
-    last: Option<ManifestRef>,
+    last: Option<Window>,
     state: StateRoot,
     span: Span,
     manifest: &Manifest,
 ) -> Option<&'static str> {
-    if manifest.previous != last {
-        return Some("it does not build on the manifest that counted last");
-    }
     if manifest.parent_root != state {
         return Some("it starts from another state than the last one led to");
     }
+    if manifest.previous.map(|previous| previous.window) != last {
+        return Some("it does not build on the window that counted last");
+    }
     let blocks = span.first_block..=span.limit;
-    let in_place = manifest.first_block == span.first_block
-        && manifest.window == span.window
-        && blocks.contains(&manifest.close_block);
+    let in_place = manifest.window == span.window && blocks.contains(&manifest.close_block);
     (!in_place).then_some("its blocks are not this window's")
 }
 

@@ -71,6 +71,11 @@ impl Node {
                 return Ok(false);
             }
             if !is_sound {
+                let window = manifest.window.0 + 1;
+                self.voice.say(&format!(
+                    "window {window} led this node to another state than the manifest claims; \
+                     trying again from a state that is surely the others'"
+                ));
                 self.course.doubted = Some((manifest.reference(), replica.tree().clone()));
             }
             if !self.set_back(replica, parent).await? {

@@ -134,7 +134,10 @@ impl Node {
         let shape = &self.shape;
         let checked = fetch_all(&self.spool, requests, deadline).map(|(request, object)| {
             let uid = uids[request];
-            async move { Ok::<_, Absence>((uid, check(shape, object?, HEADER_BYTES as u64).await?)) }
+            async move {
+                let body = check(shape, object?, HEADER_BYTES as u64).await?;
+                Ok::<_, Absence>((uid, body))
+            }
         });
         let mut checked = std::pin::pin!(checked.buffer_unordered(CHECKS_AT_ONCE));
         let mut gathered = Vec::new();

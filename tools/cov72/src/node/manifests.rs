@@ -3,7 +3,7 @@
 
 use bucket::{Bucket, Limits, ObjectKey};
 use wire::protocol::MANIFEST_BYTES_MAX;
-use wire::{Manifest, ManifestRef, SignedManifest, Window, merged_bytes};
+use wire::{Digest, Hotkey, Manifest, ManifestRef, SignedManifest, Window, merged_bytes};
 
 use super::Node;
 
@@ -11,10 +11,10 @@ impl Node {
     /// The manifest, from its author or from a validator that mirrors it; none if nobody has it.
     pub(crate) async fn manifest(&mut self, wanted: &ManifestRef) -> Option<Manifest> {
         let place = (wanted.window, wanted.validator);
-        let mut seen = self.course.manifests.get(&place).cloned();
-        if let Some((_, known)) = seen.as_ref().filter(|(hash, _)| *hash == wanted.hash) {
+        if let Some(known) = self.course.manifests.get(&(place.0, place.1, wanted.hash)) {
             return Some(known.document().clone());
         }
+        let mut seen = self.known_of(place).map(|(hash, known)| (hash, known.clone()));
         let key = ObjectKey::window_manifest(self.run_id, wanted.window, wanted.validator);
         for source in self.directory.mirrors(wanted.validator) {
             let Some(found) = self.read_manifest(&source, &key).await else { continue };
@@ -35,30 +35,31 @@ impl Node {
         None
     }
 
-    /// Remembers a manifest that was checked, or made here. One that counts stays.
+    /// Remembers a manifest that was checked, or made here.
     pub(crate) fn keep_manifest(&mut self, manifest: SignedManifest) {
-        let reference = manifest.document().reference();
-        let place = (reference.window, reference.validator);
-        let counted = self.course.counted.get(&reference.window);
-        let stays = counted.is_some_and(|counted| {
-            counted.validator == reference.validator && *counted != reference
-        });
-        if !stays || !self.course.manifests.contains_key(&place) {
-            self.course.manifests.insert(place, (reference.hash, manifest));
-        }
+        let ManifestRef { window, validator, hash } = manifest.document().reference();
+        self.course.manifests.insert((window, validator, hash), manifest);
+    }
+
+    /// A manifest in memory of that window and author, and its hash.
+    fn known_of(&self, (window, validator): (Window, Hotkey)) -> Option<(Digest, &SignedManifest)> {
+        let hashes = Digest([0; 32])..=Digest([255; 32]);
+        let places = (window, validator, *hashes.start())..=(window, validator, *hashes.end());
+        let (key, known) = self.course.manifests.range(places).next()?;
+        Some((key.2, known))
     }
 
     /// The manifest that counted in `window`, if it was gone by and is still in memory.
     pub(crate) fn counted_manifest(&self, window: Window) -> Option<&Manifest> {
-        let counted = self.course.counted.get(&window)?;
-        let (hash, known) = self.course.manifests.get(&(window, counted.validator))?;
-        (*hash == counted.hash).then(|| known.document())
+        let (counted, _) = self.course.counted.get(&window)?;
+        let known = self.course.manifests.get(&(window, counted.validator, counted.hash))?;
+        Some(known.document())
     }
 
     /// A manifest in memory, as it was published.
     pub(crate) fn signed_manifest(&self, wanted: &ManifestRef) -> Option<Vec<u8>> {
-        let (hash, known) = self.course.manifests.get(&(wanted.window, wanted.validator))?;
-        (*hash == wanted.hash).then(|| known.to_bytes())
+        let ManifestRef { window, validator, hash } = *wanted;
+        Some(self.course.manifests.get(&(window, validator, hash))?.to_bytes())
     }
 
     /// Looks once at each manifest that was announced beside another one by the same validator for
@@ -71,9 +72,9 @@ impl Node {
             .filter_map(|seat| {
                 let (newest, _) = seat.newest()?;
                 let (window, hash) = (newest.window, newest.hash);
-                let (known, _) = self.course.manifests.get(&(window, seat.hotkey))?;
+                let (known, _) = self.known_of((window, seat.hotkey))?;
                 let second = ManifestRef { window, validator: seat.hotkey, hash };
-                (*known != hash).then_some(second)
+                (known != hash).then_some(second)
             })
             .collect();
         for second in announced {
@@ -92,8 +93,12 @@ impl Node {
     }
 
     /// Two different manifests of one validator for one window are evidence against it.
-    fn keep_evidence(&self, one: &SignedManifest, other: &SignedManifest) {
-        let (window, validator) = (one.document().window.0 + 1, one.document().validator);
+    fn keep_evidence(&mut self, one: &SignedManifest, other: &SignedManifest) {
+        let (window, validator) = (one.document().window, one.document().validator);
+        if !self.course.accused.insert((window, validator)) {
+            return;
+        }
+        let window = window.0 + 1;
         self.voice.say(&format!(
             "validator {validator} signed two manifests for window {window}: evidence kept"
         ));

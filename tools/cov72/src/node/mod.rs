@@ -166,8 +166,8 @@ impl Node {
             let note = self.chain.commitment(self.netuid, self.keypair.hotkey())?;
             self.announced_before = note.map(|note| (before.window, before.hash, note.block));
         }
-        let base = self.last().map(|last| last.hash);
-        self.announced = Some(Announcement { window, hash, base });
+        let parent_root = self.course.state;
+        self.announced = Some(Announcement { window, hash, parent_root });
         self.keep_note()
     }
 

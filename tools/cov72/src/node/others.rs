@@ -1,7 +1,9 @@
 //! What the other validators build on: for a node that was away, or that went wrong without seeing
 //! it. A node in step reads nothing for this; the notes say that all build on what it builds on.
 
-use wire::{Announcement, Builder, Hotkey, ManifestRef, Span, Window, majority};
+use std::collections::HashMap;
+
+use wire::{Announcement, Builder, Hotkey, ManifestRef, Span, StateRoot, Window, majority};
 
 use super::Node;
 use super::course::WINDOWS_KEPT;
@@ -15,6 +17,9 @@ pub(super) enum Others {
     /// A third of the stake has moved on to something that cannot be read now.
     Unread,
 }
+
+/// A manifest that counted for somebody, and the state after it.
+type Step = (ManifestRef, StateRoot);
 
 /// A validator by its newest announcement.
 #[derive(Clone, Copy)]
@@ -51,7 +56,9 @@ impl Node {
         }
         let (found, unread) = self.ask(&tips, span).await;
         match found {
-            Some(found) if !self.course.holds(&found) => Others::BuildOn(found),
+            Some((found, root)) if !self.course.holds((found.window, root)) => {
+                Others::BuildOn(found)
+            }
             _ if 3 * unread >= total && unread > 0 => Others::Unread,
             _ => Others::Agree,
         }
@@ -69,9 +76,11 @@ impl Node {
             return Others::Agree;
         }
         let (found, unread) = self.ask(&tips, span).await;
-        let found = found.filter(|found| !self.course.holds(found) && !self.course.is_void(found));
+        let found = found.filter(|(found, root)| {
+            !self.course.holds((found.window, *root)) && !self.course.is_void(found)
+        });
         match found {
-            Some(found) => Others::BuildOn(found),
+            Some((found, _)) => Others::BuildOn(found),
             None if unread > 0 => Others::Unread,
             None => Others::Agree,
         }
@@ -90,54 +99,61 @@ impl Node {
     }
 
     fn builds_as_this(&self, tip: &Tip) -> bool {
-        let is_base = |counted: &ManifestRef| Some(counted.hash) == tip.newest.base;
-        tip.newest.base.is_none() || self.course.counted.values().any(is_base)
+        let from = tip.newest.parent_root;
+        from == self.run.genesis_root || self.course.counted.values().any(|(_, root)| *root == from)
     }
 
-    /// The majority's manifest, and the stake of those past the window of `span` whose word cannot
+    /// The majority's newest state, the manifest that led to it, and the stake of those past the window of `span` whose word cannot
     /// be read.
-    async fn ask(&mut self, tips: &[Tip], span: Span) -> (Option<ManifestRef>, u128) {
+    async fn ask(&mut self, tips: &[Tip], span: Span) -> (Option<Step>, u128) {
         let (mut builders, mut unread) = (Vec::new(), 0);
+        let mut steps = HashMap::new();
         for tip in tips {
             let (is_known, history) = match self.history_of(tip).await {
                 Some(history) => (true, history),
                 None => (false, Vec::new()),
             };
-            if history.iter().any(|manifest| self.course.is_forged(manifest)) {
+            if history.iter().any(|(manifest, _)| self.course.is_forged(manifest)) {
                 continue;
             }
             if !is_known && tip.is_after(span.window) {
                 unread += u128::from(tip.stake_rao);
             }
-            builders.push(Builder { stake_rao: tip.stake_rao, history });
+            for (manifest, root) in &history {
+                steps.entry((manifest.window, *root)).or_insert(*manifest);
+            }
+            let history = history.into_iter().map(|(manifest, root)| (manifest.window, root));
+            builders.push(Builder { stake_rao: tip.stake_rao, history: history.collect() });
         }
-        (majority(&builders), unread)
+        let found = majority(&builders);
+        (found.map(|found| (steps[&found], found.1)), unread)
     }
 
     /// The manifests that `tip` builds on, the newest first; none if that cannot be told now.
-    async fn history_of(&mut self, tip: &Tip) -> Option<Vec<ManifestRef>> {
-        let base = tip.newest.base;
-        let known = self.course.counted.values().find(|counted| Some(counted.hash) == base);
+    async fn history_of(&mut self, tip: &Tip) -> Option<Vec<Step>> {
+        let from = tip.newest.parent_root;
+        let known = self.course.counted.values().rev().find(|(_, root)| *root == from);
         let mut cursor = match known {
             Some(known) => Some(*known),
-            None if base.is_none() => None,
+            None if from == self.run.genesis_root => None,
             None => {
-                let previous = self.manifest(&tip.manifest()).await?.previous;
-                Some(previous.filter(|previous| Some(previous.hash) == base)?)
+                let manifest = self.manifest(&tip.manifest()).await?;
+                Some((manifest.previous.filter(|_| manifest.parent_root == from)?, from))
             }
         };
         let mut history = Vec::new();
-        while let Some(manifest) = cursor {
-            if self.course.counted.get(&manifest.window) == Some(&manifest) {
+        while let Some((manifest, root)) = cursor {
+            if self.course.counted.get(&manifest.window).is_some_and(|(_, known)| *known == root) {
                 let below = self.course.counted.range(..=manifest.window);
                 history.extend(below.rev().map(|(_, counted)| *counted));
                 break;
             }
-            history.push(manifest);
+            history.push((manifest, root));
             if history.len() as u64 > WINDOWS_KEPT {
                 break;
             }
-            cursor = self.manifest(&manifest).await.and_then(|manifest| manifest.previous);
+            let manifest = self.manifest(&manifest).await;
+            cursor = manifest.and_then(|manifest| Some((manifest.previous?, manifest.parent_root)));
         }
         Some(history)
     }

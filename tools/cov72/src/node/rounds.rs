@@ -53,7 +53,7 @@ impl Node {
             self.miss(&counted);
             return Ok(None);
         };
-        match breach(self.course.last, self.course.state, span, &manifest) {
+        match self.breach(span, &manifest) {
             None => Ok(Some(Outcome::Counted(Box::new(manifest)))),
             Some(why) => {
                 self.disregard(&counted, why);
@@ -66,11 +66,17 @@ impl Node {
     async fn towards(&mut self, found: ManifestRef, span: Span) -> Outcome {
         if found.window == span.window
             && let Some(manifest) = self.manifest(&found).await
-            && breach(self.course.last, self.course.state, span, &manifest).is_none()
+            && self.breach(span, &manifest).is_none()
         {
             return Outcome::Counted(Box::new(manifest));
         }
         Outcome::Behind(found)
+    }
+
+    /// What `manifest` lacks to follow here, in the window of `span`.
+    fn breach(&self, span: Span, manifest: &Manifest) -> Option<&'static str> {
+        let last = self.course.last.map(|last| last.window);
+        breach(last, self.course.state, span, manifest)
     }
 
     /// The window after the one that `manifest` closed, to which the next manifest will refer.
@@ -90,14 +96,10 @@ impl Node {
 
     /// The manifest, or what it lists, cannot be had now. Whoever has it will have moved on two
     /// windows from here, and then there is a later one to go by; if there is none, nobody has it.
-    /// A validator that was caught before is not waited for that long.
+    /// Whoever waits for less may go on before it hears of the others.
     pub(super) fn miss(&mut self, manifest: &ManifestRef) {
         let since = self.course.missed_since(*manifest, self.head);
-        let patience = match self.course.is_caught(manifest.validator) {
-            true => self.run.windows.judge_blocks,
-            false => self.patience_blocks(),
-        };
-        if self.head.0 > since.0.saturating_add(patience) {
+        if self.head.0 > since.0.saturating_add(self.patience_blocks()) {
             self.disregard(manifest, "nobody can deliver it");
         }
     }
@@ -122,15 +124,16 @@ impl Node {
     }
 
     /// Which of the announced manifests counts by the blocks of the chain, without those that are
-    /// void and those that say themselves that they build on something else.
+    /// void and those that say themselves that they start from another state.
     fn verdict_on(&self, span: Span) -> Verdict {
         let window = span.window;
         let mut voters = self.directory.voters(window);
-        let last = self.course.last.map(|last| last.hash);
         for (voter, seat) in voters.iter_mut().zip(self.directory.validators()) {
             let builds_elsewhere = |hash| {
                 let newest = seat.newest().map(|(newest, _)| newest);
-                newest.is_some_and(|newest| newest.hash == hash && newest.base != last)
+                newest.is_some_and(|newest| {
+                    newest.hash == hash && newest.parent_root != self.course.state
+                })
             };
             voter.announced = voter.announced.filter(|announced| {
                 let (validator, hash) = (voter.validator, announced.hash);

@@ -63,7 +63,7 @@ struct State {
 #[derive(Clone, Copy)]
 struct Published {
     hash: Digest,
-    base: Option<Digest>,
+    parent_root: StateRoot,
 }
 
 /// A second manifest for a window.
@@ -102,8 +102,7 @@ impl Forger {
         let state = &mut *self.state();
         state.tensor_roots.insert(made.root, made.tensor_roots.clone());
         let is_forged = state.draw.chance(0.8) && self.forge(&mut forged, state);
-        let base = forged.previous.map(|previous| previous.hash);
-        let published = Published { hash: forged.hash(), base };
+        let published = Published { hash: forged.hash(), parent_root: forged.parent_root };
         let Ok(signed) = SignedManifest::sign(forged, &self.keypair) else { return honest };
         if self.forgery == Forgery::Twice && is_forged {
             let (first, hash, path) = (made.hash(), published.hash, path.clone());
@@ -168,7 +167,7 @@ impl Forger {
         let state = &mut *self.state();
         if let Some(newest) = &mut note.manifest {
             if let Some(forged) = state.forged.get(&newest.hash) {
-                (newest.hash, newest.base) = (forged.hash, forged.base);
+                (newest.hash, newest.parent_root) = (forged.hash, forged.parent_root);
             }
             let second = state.seconds.iter_mut().find(|second| second.first == newest.hash);
             if let Some(second) = second {
