@@ -24,6 +24,7 @@ pub mod simt;
 pub mod activation;
 pub mod adamw;
 pub mod attention;
+pub mod compress;
 pub mod cross_entropy;
 pub mod elementwise;
 pub mod embedding;
@@ -33,6 +34,7 @@ pub mod rope;
 pub mod rows;
 pub mod sum_squares;
 pub mod swiglu;
+pub mod tile;
 
 /// No kernel has a path that panics: `ptxas` refuses the call that one would leave behind.
 #[cfg(target_arch = "nvptx64")]

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use kernels::adamw::adamw_f32;
+use kernels::compress::*;
 use kernels::cross_entropy::{softmax_gradient_bf16, softmax_statistics_bf16};
 use kernels::elementwise::*;
 use kernels::embedding::{embedding_backward_bf16, embedding_forward_bf16};
@@ -37,6 +38,9 @@ fn declared() -> Vec<Declared> {
         adamw_f32
         add_bf16
         add_f32
+        compress_select
+        compress_select_tiles
+        compress_subtract_sent
         embedding_backward_bf16
         embedding_forward_bf16
         fill_bf16
