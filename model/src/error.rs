@@ -15,6 +15,17 @@ pub enum ModelError {
         /// Ranks asked for.
         world: usize,
     },
+    /// A model whose rows a GPU cannot read 16 bytes at a time.
+    #[error(
+        "{name} = {extent} is no multiple of 8, which every row has to be on a GPU; use another \
+         model, or --device cpu"
+    )]
+    Unaligned {
+        /// Key of the model, or what follows from its keys.
+        name: &'static str,
+        /// Its value.
+        extent: usize,
+    },
     /// A layout that cannot be.
     #[error(transparent)]
     Layout(#[from] wire::LayoutError),

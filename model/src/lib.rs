@@ -20,7 +20,7 @@ mod trainer;
 pub use checkpoint::{CheckpointStore, Damaged, Progress, Saved, Snapshot};
 pub use error::ModelError;
 pub use init::initial_params;
-pub use memory::{MemoryPlan, available_memory, peak_memory};
+pub use memory::{MemoryPlan, available_memory, file_memory, peak_memory};
 pub use params::{ParamTable, Partition, Split, layout_of};
 pub use presets::{Preset, preset, preset_names};
 pub use rank::Moments;

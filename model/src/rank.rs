@@ -37,7 +37,8 @@ pub(crate) struct Rank {
     acts: Activations,
     /// Host copy of one micro-batch's tokens and targets.
     staging: [Vec<u32>; 2],
-    /// Sum of squares of the gradient, and whether to stop: what ranks agree on in each step.
+    /// Sum of squares of the gradient, and whether to stop: what several ranks agree on in each
+    /// step.
     agreed: Buffer<f32>,
 }
 
@@ -52,20 +53,26 @@ impl Rank {
         let table = ParamTable::new(spec, partition.local_layout());
         let extents = Extents::new(spec, sequences, comm.rank(), comm.world());
         let (tokens, params) = (extents.tokens, table.params());
+        if matches!(device, Device::Gpu(_)) {
+            extents.assert_aligned()?;
+        }
         let moments = Moments { first: device.alloc(params), second: device.alloc(params) };
-        Ok(Self {
+        let rank = Self {
             acts: Activations::plan(&device, spec, &extents),
-            params: device.alloc(params),
+            params: device.alloc_params(params),
             grads: device.alloc(params),
             moments: Arc::new(RwLock::new(moments)),
             staging: [vec![0; tokens], vec![0; tokens]],
-            agreed: device.alloc(2),
+            agreed: device.alloc(if comm.world() > 1 { 2 } else { 0 }),
             device,
             partition,
             comm,
             table,
             extents,
-        })
+        };
+        // Memory that a GPU does not have shows here, before the first step.
+        rank.device.synchronise()?;
+        Ok(rank)
     }
 
     /// One inner step: gradients over all micro-batches, clip, AdamW. `None` when asked to stop, in
@@ -89,6 +96,8 @@ impl Rank {
         }
         let mean = loss.sum / loss.count.max(1) as f64;
         let square = self.agree(stop.load(Ordering::Relaxed));
+        // What comes from a device that has failed means nothing.
+        self.device.synchronise()?;
         let Some(square) = square else { return Ok(None) };
         // Gradients are of the sum over targets; everything below is about their mean.
         let grad_norm = square.sqrt() / loss.count.max(1) as f64;
@@ -121,7 +130,43 @@ impl Rank {
             loss.sum += part.sum;
             loss.count += part.count;
         }
+        self.device.synchronise()?;
         Ok(loss)
+    }
+
+    /// Sets this rank's parameters from the whole model's.
+    pub(crate) fn take_params(&mut self, whole: &[f32]) {
+        take(&self.partition, whole, &mut self.params);
+    }
+
+    /// Copies this rank's parameters into the whole model's.
+    pub(crate) fn put_params(&self, whole: &mut [f32]) {
+        put(&self.partition, &self.params, whole);
+    }
+
+    /// Copies this rank's gradients of the last step into the whole model's.
+    pub(crate) fn put_gradients(&self, whole: &mut [f32]) {
+        put(&self.partition, &self.grads, whole);
+    }
+
+    /// Sets this rank's moments from the whole model's.
+    pub(crate) fn take_moments(&mut self, whole: [&[f32]; 2]) {
+        let mut moments = self.moments.write().unwrap_or_else(PoisonError::into_inner);
+        take(&self.partition, whole[0], &mut moments.first);
+        take(&self.partition, whole[1], &mut moments.second);
+    }
+
+    /// Copies this rank's moments into the whole model's.
+    pub(crate) fn put_moments(&self, whole: [&mut [f32]; 2]) {
+        let moments = self.moments.read().unwrap_or_else(PoisonError::into_inner);
+        let [first, second] = whole;
+        put(&self.partition, &moments.first, first);
+        put(&self.partition, &moments.second, second);
+    }
+
+    /// Whether whole vectors of this rank are the host's own memory.
+    pub(crate) fn is_on_host(&self) -> bool {
+        self.params.as_host().is_some()
     }
 
     /// Leaves the group for good: the other ranks fail at their next exchange.
@@ -195,5 +240,21 @@ impl Rank {
             step_number,
             grad_scale as f32,
         );
+    }
+}
+
+/// This rank's part of `whole`; a rank on a GPU holds all of the model.
+fn take(partition: &Partition, whole: &[f32], part: &mut Buffer<f32>) {
+    match part.as_host_mut() {
+        Some(values) => partition.take(whole, values),
+        None => part.write(whole),
+    }
+}
+
+/// This rank's part into `whole`.
+fn put(partition: &Partition, part: &Buffer<f32>, whole: &mut [f32]) {
+    match part.as_host() {
+        Some(values) => partition.put(values, whole),
+        None => part.read(whole),
     }
 }

@@ -1,8 +1,9 @@
 //! The ranks of one node together: inner steps of a window, with whole flat vectors going in and
 //! out.
 //!
-//! Everything outside sees the whole model in layout order. With one rank that is the rank's own
-//! memory; with more, parts are put together here, so that nothing else knows about ranks.
+//! Everything outside sees the whole model in layout order, in the host's memory. With one rank on
+//! the host that is the rank's own; with more, parts are put together here, and from a GPU vectors
+//! are brought here, so that nothing else knows about ranks or GPUs.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -65,7 +66,10 @@ pub enum Stop {
 pub struct Trainer {
     ranks: Vec<Rank>,
     params: usize,
-    /// Whole parameters put together from several ranks, and a second vector of that size.
+    /// Where whole vectors are.
+    host: Device,
+    /// Whole parameters on the host, put together from several ranks or brought from a GPU, and a
+    /// second vector of that size. None where a single rank on the host has both itself.
     whole: Option<[Buffer<f32>; 2]>,
 }
 
@@ -91,12 +95,30 @@ impl Trainer {
             .into_iter()
             .map(|comm| Rank::new(spec, Device::cpu(threads / tp)?, comm, sequences))
             .collect::<Result<Vec<_>, _>>()?;
-        let whole = (tp > 1).then(|| [(); 2].map(|()| ranks[0].device.alloc(params)));
-        Ok(Self { ranks, params, whole })
+        let host = ranks[0].device.clone();
+        let whole = (tp > 1).then(|| [(); 2].map(|()| host.alloc(params)));
+        Ok(Self { ranks, params, host, whole })
+    }
+
+    /// One rank on a GPU, with `threads` host threads for what is done with whole vectors.
+    ///
+    /// # Errors
+    /// The model does not suit a GPU or its memory, or the operating system refuses threads.
+    pub fn on_gpu(
+        spec: &ModelSpec,
+        gpu: Device,
+        threads: usize,
+        sequences: usize,
+    ) -> Result<Self, ModelError> {
+        let params = crate::layout_of(spec)?.params();
+        let host = Device::cpu(threads)?;
+        let rank = Rank::new(spec, gpu, Box::new(collective::Solo), sequences)?;
+        let whole = Some([(); 2].map(|()| host.alloc(params)));
+        Ok(Self { ranks: vec![rank], params, host, whole })
     }
 
     /// The same ranks, reading the factors of their matrix products as `compute` says.
-    /// Parameters, gradients, moments and activations stay f32.
+    /// Parameters, gradients and moments stay f32; so do activations, but on a GPU.
     #[must_use]
     pub fn with_compute(mut self, compute: Compute) -> Self {
         for rank in &mut self.ranks {
@@ -105,9 +127,9 @@ impl Trainer {
         self
     }
 
-    /// The device that whole vectors live on.
+    /// The device that whole vectors live on: the host.
     pub fn device(&self) -> &Device {
-        &self.ranks[0].device
+        &self.host
     }
 
     /// Values in the whole model.
@@ -115,54 +137,74 @@ impl Trainer {
         self.params
     }
 
-    /// Sets every rank's parameters from the whole model's.
+    /// Sets every rank's parameters from the whole model's. A GPU that fails says so in the next
+    /// inner step.
     pub fn load_params(&mut self, whole: &Buffer<f32>) {
-        let whole = host(whole);
         for rank in &mut self.ranks {
-            rank.partition.take(whole, host_mut(&mut rank.params));
+            rank.take_params(host(whole));
         }
     }
 
     /// The whole model's parameters as trained, and a vector of the same length that is free until
-    /// the next inner step (with one rank: its gradients).
-    pub fn params_and_scratch(&mut self) -> (&Buffer<f32>, &mut Buffer<f32>) {
+    /// the next inner step.
+    ///
+    /// # Errors
+    /// A GPU has failed.
+    pub fn params_and_scratch(&mut self) -> Result<(&Buffer<f32>, &mut Buffer<f32>), ModelError> {
         match &mut self.whole {
             None => {
                 let rank = &mut self.ranks[0];
-                (&rank.params, &mut rank.grads)
+                Ok((&rank.params, &mut rank.grads))
             }
             Some([whole, scratch]) => {
                 for rank in &self.ranks {
-                    rank.partition.put(host(&rank.params), host_mut(whole));
+                    rank.put_params(host_mut(whole));
+                    rank.device.synchronise()?;
                 }
-                (whole, scratch)
+                Ok((whole, scratch))
             }
         }
     }
 
-    /// The moments of the whole model. With one rank they are its own: whoever reads them holds the
-    /// lock, and the next update waits for it.
-    pub fn moments(&self) -> Arc<RwLock<Moments>> {
-        if let [rank] = self.ranks.as_slice() {
-            return Arc::clone(&rank.moments);
-        }
-        let [mut first, mut second] = [(); 2].map(|()| self.device().alloc(self.params));
+    /// The gradient of the last inner step, of the sum of losses over targets, whole; anything once
+    /// the scratch of [`Trainer::params_and_scratch`] has been used.
+    ///
+    /// # Errors
+    /// A GPU has failed.
+    pub fn gradients(&self) -> Result<Vec<f32>, ModelError> {
+        let mut whole = vec![0.0; self.params];
         for rank in &self.ranks {
-            let moments = rank.moments.read().unwrap_or_else(PoisonError::into_inner);
-            rank.partition.put(host(&moments.first), host_mut(&mut first));
-            rank.partition.put(host(&moments.second), host_mut(&mut second));
+            rank.put_gradients(&mut whole);
+            rank.device.synchronise()?;
         }
-        Arc::new(RwLock::new(Moments { first, second }))
+        Ok(whole)
     }
 
-    /// Sets every rank's moments from the whole model's, which may be a single rank's own.
+    /// The moments of the whole model. Those of a single rank on the host are its own: whoever
+    /// reads them holds the lock, and the next update waits for it.
+    ///
+    /// # Errors
+    /// A GPU has failed.
+    pub fn moments(&self) -> Result<Arc<RwLock<Moments>>, ModelError> {
+        if let [rank] = self.ranks.as_slice()
+            && rank.is_on_host()
+        {
+            return Ok(Arc::clone(&rank.moments));
+        }
+        let [mut first, mut second] = [(); 2].map(|()| self.host.alloc(self.params));
+        for rank in &self.ranks {
+            rank.put_moments([host_mut(&mut first), host_mut(&mut second)]);
+            rank.device.synchronise()?;
+        }
+        Ok(Arc::new(RwLock::new(Moments { first, second })))
+    }
+
+    /// Sets every rank's moments from the whole model's, which may be a single rank's own. A GPU
+    /// that fails says so in the next inner step.
     pub fn load_moments(&mut self, whole: &Arc<RwLock<Moments>>) {
-        for rank in self.ranks.iter().filter(|rank| !Arc::ptr_eq(&rank.moments, whole)) {
+        for rank in self.ranks.iter_mut().filter(|rank| !Arc::ptr_eq(&rank.moments, whole)) {
             let whole = whole.read().unwrap_or_else(PoisonError::into_inner);
-            let mut moments = rank.moments.write().unwrap_or_else(PoisonError::into_inner);
-            let Moments { first, second } = &mut *moments;
-            rank.partition.take(host(&whole.first), host_mut(first));
-            rank.partition.take(host(&whole.second), host_mut(second));
+            rank.take_moments([&whole.first, &whole.second].map(host));
         }
     }
 
@@ -189,6 +231,7 @@ impl Trainer {
                     None => return Ok(Stop::Asked),
                 }
             }
+            rank.device.synchronise()?;
             Ok(Stop::Done)
         })
     }
@@ -249,9 +292,9 @@ impl Drop for LeaveOnPanic<'_> {
 }
 
 fn host(buffer: &Buffer<f32>) -> &[f32] {
-    buffer.as_host().expect("ranks on the CPU")
+    buffer.as_host().expect("whole vectors are on the host")
 }
 
 fn host_mut(buffer: &mut Buffer<f32>) -> &mut [f32] {
-    buffer.as_host_mut().expect("ranks on the CPU")
+    buffer.as_host_mut().expect("whole vectors are on the host")
 }

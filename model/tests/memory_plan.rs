@@ -6,6 +6,7 @@ use std::alloc::System;
 use std::sync::atomic::AtomicBool;
 
 use model::{BatchSource, MemoryPlan, Trainer, layout_of, preset};
+use runtime::Storage;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -32,10 +33,10 @@ fn the_plan_is_what_a_trainer_holds_after_a_step() {
     for (tp, sequences, tied) in [(1, 1, true), (1, 4, false), (2, 2, true)] {
         let mut preset = preset("nano").unwrap();
         preset.model.tied = tied;
-        let plan = MemoryPlan::new(&preset.model, tp, sequences).unwrap();
+        let plan = MemoryPlan::new(&preset.model, tp, sequences, Storage::Host).unwrap();
         // Shared parameters and residual belong to whoever runs rounds, not to the trainer.
         let vector = layout_of(&preset.model).unwrap().params() * size_of::<f32>();
-        let planned = plan.total() - 2 * vector;
+        let planned = plan.host() - 2 * vector;
 
         let region = Region::new(ALLOCATOR);
         let mut trainer = Trainer::new(&preset.model, tp, tp, sequences).unwrap();

@@ -11,4 +11,7 @@ pub enum RuntimeError {
         /// What the pool said.
         source: rayon::ThreadPoolBuildError,
     },
+    /// A GPU or its driver failed, or is not there.
+    #[error(transparent)]
+    Gpu(#[from] crate::GpuError),
 }

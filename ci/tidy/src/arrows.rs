@@ -5,7 +5,7 @@ use crate::Finding;
 use crate::manifest::Manifest;
 
 /// Each crate with the crates of ours that it may be built on.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("kernels", &[]),
     ("runtime", &["kernels"]),
     ("wire", &[]),
@@ -14,7 +14,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("chain", &["wire"]),
     ("gauntlet", &["wire"]),
     ("basilica", &["wire"]),
-    ("bench", &["kernels", "runtime", "model", "wire", "bucket"]),
+    ("bench", &["kernels", "runtime", "model", "wire", "bucket", "gauntlet"]),
     (
         "cov72",
         &[
@@ -22,6 +22,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
             "bench",
         ],
     ),
+    ("ptx", &[]),
     ("tidy", &[]),
 ];
 /// Crates that may be asynchronous or speak to a network; the bench speaks to this machine alone.

@@ -100,7 +100,7 @@ fn read_file(
         return Err(format!("{name} does not match its hash"));
     }
     let file = SafeTensors::deserialize(&bytes).map_err(|error| format!("{name}: {error}"))?;
-    let values = buffer.as_host_mut().ok_or("checkpoints are read by the CPU")?;
+    let values = buffer.as_host_mut().ok_or("checkpoints are read into the host's memory")?;
     for tensor in layout.tensors() {
         let view = file.tensor(&tensor.name).map_err(|error| format!("{name}: {error}"))?;
         let into: &mut [u8] = bytemuck::cast_slice_mut(&mut values[tensor.range()]);

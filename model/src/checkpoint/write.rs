@@ -7,7 +7,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, mpsc};
 
 use runtime::Buffer;
 use safetensors::tensor::{Dtype, TensorView};
-use wire::{Digest, Layout, Shape};
+use wire::{Digest, Layout};
 
 use super::{FORMAT, FileEntry, INDEX, Index, PREFIX, Snapshot};
 use crate::ModelError;
@@ -73,14 +73,11 @@ fn write_file(
 ) -> Result<FileEntry, ModelError> {
     let name = format!("{name}.safetensors");
     let path = dir.join(&name);
-    let values = buffer.as_host().expect("checkpoints are written from the CPU");
+    let values = buffer.as_host().expect("snapshots are in the host's memory");
     let views = layout.tensors().iter().map(|tensor| {
-        let extents = match tensor.shape {
-            Shape::Vector(n) => vec![n],
-            Shape::Matrix(rows, cols) => vec![rows, cols],
-        };
         let bytes = bytemuck::cast_slice(&values[tensor.range()]);
-        let view = TensorView::new(Dtype::F32, extents, bytes).expect("as long as its shape");
+        let view = TensorView::new(Dtype::F32, tensor.shape.extents(), bytes)
+            .expect("as long as its shape");
         (tensor.name.as_str(), view)
     });
     safetensors::serialize_to_file(views, None, &path).map_err(|error| match error {

@@ -1,7 +1,7 @@
 //! Every tensor that a pass needs besides the parameters, planned once and reused by every step.
 
 use runtime::ops::{cross_entropy, rms_norm, rope};
-use runtime::{Buffer, Device};
+use runtime::{Buffer, Device, Storage};
 use wire::ModelSpec;
 
 use super::Extents;
@@ -64,17 +64,18 @@ impl Activations {
     pub(crate) fn plan(device: &Device, spec: &ModelSpec, extents: &Extents) -> Self {
         let t = extents.tokens;
         let stream = t * extents.d_model;
-        let alloc = |len| device.alloc::<f32>(len);
+        let alloc = |len| device.alloc_activations(len);
+        let exact = |len| device.alloc::<f32>(len);
         let layer = |_| LayerActivations {
             entering: alloc(stream),
             attention_in: alloc(stream),
-            attention_rstd: alloc(t),
+            attention_rstd: exact(t),
             qkv: alloc(t * extents.attention.qkv_row()),
             attended: alloc(t * extents.attention.out_row()),
-            log_sum_exp: alloc(t * extents.attention.heads),
+            log_sum_exp: exact(t * extents.attention.heads),
             middle: alloc(stream),
             ffn_in: alloc(stream),
-            ffn_rstd: alloc(t),
+            ffn_rstd: exact(t),
             gate_up: alloc(t * 2 * extents.ffn),
             gated: alloc(t * extents.ffn),
         };
@@ -90,7 +91,7 @@ impl Activations {
             layers: (0..spec.layers).map(layer).collect(),
             leaving: alloc(stream),
             head_in: alloc(stream),
-            head_rstd: alloc(t),
+            head_rstd: exact(t),
             projected: alloc(stream),
             head: cross_entropy::Scratch::new(device, t, extents.vocab),
             gradients: Gradients {
@@ -99,28 +100,23 @@ impl Activations {
                 attended: alloc(t * extents.attention.out_row()),
                 qkv: alloc(t * extents.attention.qkv_row()),
                 gated: alloc(t * extents.ffn),
-                norm_scratch: alloc(rms_norm::scratch_len(extents.d_model)),
+                norm_scratch: exact(rms_norm::scratch_len(extents.d_model)),
             },
         }
     }
 }
 
 /// Bytes that [`Activations::plan`] will ask for, without asking.
-pub(crate) fn planned_bytes(spec: &ModelSpec, extents: &Extents) -> usize {
+pub(crate) fn planned_bytes(spec: &ModelSpec, extents: &Extents, storage: Storage) -> usize {
     let t = extents.tokens;
-    let per_token_layer = 4 * extents.d_model
-        + 2
-        + extents.attention.qkv_row()
-        + extents.attention.out_row()
-        + extents.attention.heads
-        + 3 * extents.ffn;
-    let shared = 5 * extents.d_model
-        + 3
-        + extents.attention.out_row()
-        + extents.attention.qkv_row()
-        + extents.ffn;
-    let scratch = cross_entropy::Scratch::planned_bytes(t, extents.vocab)
+    let rows = extents.attention.qkv_row() + extents.attention.out_row();
+    // Per token, those that a GPU rounds and those that it does not.
+    let per_layer = 4 * extents.d_model + rows + 3 * extents.ffn;
+    let shared = 5 * extents.d_model + rows + extents.ffn;
+    let exact = spec.layers * (2 + extents.attention.heads) + 3;
+    let scratch = cross_entropy::Scratch::planned_bytes(storage, t, extents.vocab)
         + size_of::<f32>() * rms_norm::scratch_len(extents.d_model)
         + size_of::<f32>() * spec.seq_len * extents.attention.head_dim;
-    size_of::<f32>() * t * (spec.layers * per_token_layer + shared) + scratch
+    t * (storage.activation_bytes() * (spec.layers * per_layer + shared) + size_of::<f32>() * exact)
+        + scratch
 }

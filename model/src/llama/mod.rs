@@ -15,6 +15,7 @@ use wire::ModelSpec;
 
 pub(crate) use activations::{Activations, planned_bytes};
 
+use crate::ModelError;
 use crate::params::ParamTable;
 
 /// The extents of one rank's share of a micro-batch.
@@ -48,6 +49,22 @@ impl Extents {
             vocab_start: (rank * vocab) as u32,
             vocab,
             norm_eps: spec.norm_eps as f32,
+        }
+    }
+
+    /// Refuses rows that are no multiple of 8 values, which is what kernels of a GPU move at once.
+    pub(crate) fn assert_aligned(&self) -> Result<(), ModelError> {
+        let turned = self.turned_heads() * self.attention.head_dim;
+        let extents = [
+            ("model.d_model", self.d_model),
+            ("model.ffn", self.ffn),
+            ("model.vocab", self.vocab),
+            ("the width of queries, keys and values", self.attention.qkv_row()),
+            ("the width of queries and keys", turned),
+        ];
+        match extents.into_iter().find(|(_, extent)| !extent.is_multiple_of(8)) {
+            Some((name, extent)) => Err(ModelError::Unaligned { name, extent }),
+            None => Ok(()),
         }
     }
 

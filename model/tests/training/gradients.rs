@@ -28,7 +28,7 @@ fn gradients_are_slopes(tied: bool) {
     let params = tiny::params(&spec, 1);
     let mut trainer = tiny::trainer(&spec, 1, 1, &params);
     let report = tiny::run(&mut trainer, &spec, &tiny::inner(), 0, 1).unwrap()[0];
-    let gradients = trainer.params_and_scratch().1.as_host().unwrap().to_vec();
+    let gradients = trainer.gradients().unwrap();
 
     let micro_batches = micro_batches(&Batches { spec: &spec, micro_batches: 2 });
     let params = params.iter().map(|&value| f64::from(value)).collect();

@@ -3,6 +3,7 @@
 
 mod bf16;
 mod checkpoint;
+mod gpu;
 mod gradients;
 mod non_finite;
 mod oracle;

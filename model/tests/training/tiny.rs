@@ -147,8 +147,8 @@ pub(crate) fn run(
 
 /// Parameters and both moments of the whole model.
 pub(crate) fn state(trainer: &mut Trainer) -> [Vec<f32>; 3] {
-    let params = trainer.params_and_scratch().0.as_host().unwrap().to_vec();
-    let moments = trainer.moments();
+    let params = trainer.params_and_scratch().unwrap().0.as_host().unwrap().to_vec();
+    let moments = trainer.moments().unwrap();
     let moments = moments.read().unwrap();
     let [first, second] = [&moments.first, &moments.second].map(|m| m.as_host().unwrap().to_vec());
     [params, first, second]

@@ -36,6 +36,13 @@ number! {
     BlockNumber(u64)
 }
 
+impl Window {
+    /// The one after this.
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
 macro_rules! bytes {
     ($(#[$doc:meta])* $name:ident[$len:literal]) => {
         $(#[$doc])*

@@ -25,6 +25,14 @@ pub enum Shape {
 }
 
 impl Shape {
+    /// Its extents, outermost first.
+    pub fn extents(self) -> Vec<usize> {
+        match self {
+            Shape::Vector(n) => vec![n],
+            Shape::Matrix(rows, cols) => vec![rows, cols],
+        }
+    }
+
     /// Number of values.
     pub fn len(self) -> usize {
         match self {

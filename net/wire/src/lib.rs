@@ -7,10 +7,13 @@ mod checkpoint_index;
 mod codec;
 pub mod contribution;
 mod document;
+mod evidence;
 mod foreign_text;
 mod id;
+mod judgement;
 mod keypair;
 mod layout;
+mod majority;
 mod manifest;
 mod merged;
 mod model_spec;
@@ -33,17 +36,20 @@ pub use contribution::{
     Body, BodyShape, Claims, Contribution, Expected, Header, Part, PartFault, Verified,
 };
 pub use document::{Document, DocumentError, Signed};
+pub use evidence::{Effect, Evidence, Loss, Pair, PeerEvidence, Probe};
 pub use foreign_text::ForeignText;
 pub use id::{
     BlockNumber, Digest, HexError, Hotkey, Netuid, RunId, SampleDigest, Signature, StateRoot, Uid,
     Window,
 };
+pub use judgement::{Judgement, LossScore, Penalty, Place, SignedJudgement, Standing};
 pub use keypair::{Keypair, verify};
 pub use layout::{Layout, LayoutError, Shape, Tensor, Tiling};
+pub use majority::{Builder, Milestone, majority};
 pub use manifest::{Accepted, Content, Manifest, ManifestRef, SignedManifest};
 pub use merged::{Merged, MergedClaims, MergedFault, merged_bytes, merged_head, merged_head_bytes};
 pub use model_spec::ModelSpec;
-pub use note::{Note, NoteFault, PLACE_BYTES_MAX};
+pub use note::{Announcement, Note, NoteFault, PLACE_BYTES_MAX};
 pub use read_at::{Joined, ReadAt, hash_of};
 pub use recipe::{Aggregation, Flat, Inner, Optimizer, Outer, Quantiser, Schedule};
 pub use rejection::Rejection;

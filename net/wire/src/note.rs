@@ -1,27 +1,39 @@
 //! The note that each node keeps on the chain: where its bucket is and, of a validator, which
 //! manifests it published last.
 //!
-//! version (1 byte, 1) | window of the newest manifest (u64; all ones for none) | its hash (32) |
-//! window, hash and block of the one before it (8 + 32 + 8, likewise) | place (UTF-8). A chain
-//! keeps one note and its block only; whoever comes late still learns of the one before.
+//! version (1 byte, 2) | window of the newest manifest (u64; all ones for none) | its hash (32) |
+//! the state that it starts from (32) | window, hash and block of the one that the same validator
+//! announced before (8 + 32 + 8) | place (UTF-8). A chain keeps one note and its block only;
+//! whoever comes late still learns of the one before.
 
-use crate::{BlockNumber, Digest, ForeignText, Window};
+use crate::{BlockNumber, Digest, ForeignText, StateRoot, Window};
 
 /// Version of the note. Changing this breaks every node's finding of the others.
-const VERSION: u8 = 1;
-const FIXED_BYTES: usize = 1 + 8 + 32 + 8 + 32 + 8;
+const VERSION: u8 = 2;
+const FIXED_BYTES: usize = 1 + 8 + 32 + 32 + 8 + 32 + 8;
 const NO_WINDOW: u64 = u64::MAX;
 
 /// Longest place, in bytes. Changing this breaks notes that no longer fit a commitment.
-pub const PLACE_BYTES_MAX: usize = 295;
+pub const PLACE_BYTES_MAX: usize = 263;
+
+/// A manifest, as its validator announces it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// The window that it closes.
+    pub window: Window,
+    /// Its hash as a document.
+    pub hash: Digest,
+    /// The state that it starts from.
+    pub parent_root: StateRoot,
+}
 
 /// What a node says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
     /// Its bucket, as whoever opens buckets spells it. A stranger's text: parse it as such.
     pub place: String,
-    /// The newest manifest it published, by window and hash.
-    pub manifest: Option<(Window, Digest)>,
+    /// The newest manifest it published.
+    pub manifest: Option<Announcement>,
     /// The one before it, and the block in which that was announced, as the node says itself.
     pub previous: Option<(Window, Digest, BlockNumber)>,
 }
@@ -55,14 +67,17 @@ impl Note {
     /// # Errors
     /// The place is too long, or not printable.
     pub fn to_bytes(&self) -> Result<Vec<u8>, NoteFault> {
-        let none = (Window(NO_WINDOW), Digest([0; 32]));
-        let (window, hash) = self.manifest.unwrap_or(none);
-        let previous = self.previous.unwrap_or((none.0, none.1, BlockNumber(0)));
-        let words = [window.0, previous.0.0, previous.2.0].map(u64::to_le_bytes);
-        let fields: [&[u8]; 7] = [
+        let (nothing, no_window) = (Digest([0; 32]), Window(NO_WINDOW));
+        let parent_root = StateRoot(nothing.0);
+        let none = Announcement { window: no_window, hash: nothing, parent_root };
+        let newest = self.manifest.unwrap_or(none);
+        let previous = self.previous.unwrap_or((no_window, nothing, BlockNumber(0)));
+        let words = [newest.window.0, previous.0.0, previous.2.0].map(u64::to_le_bytes);
+        let fields: [&[u8]; 8] = [
             &[VERSION],
             &words[0],
-            &hash.0,
+            &newest.hash.0,
+            &newest.parent_root.0,
             &words[1],
             &previous.1.0,
             &words[2],
@@ -89,17 +104,20 @@ impl Note {
         let (fixed, place) = bytes.split_at(FIXED_BYTES);
         let word =
             |at: usize| u64::from_le_bytes(fixed[at..at + 8].try_into().expect("eight bytes"));
-        let manifest = |at: usize| {
-            let hash = fixed[at + 8..at + 40].try_into().expect("thirty-two bytes");
-            (word(at) != NO_WINDOW).then_some((Window(word(at)), Digest(hash)))
-        };
+        let digest = |at: usize| Digest(fixed[at..at + 32].try_into().expect("thirty-two bytes"));
+        let window = |at: usize| (word(at) != NO_WINDOW).then(|| Window(word(at)));
         let text = std::str::from_utf8(place).ok();
         let text = text.filter(|text| !text.chars().any(char::is_control));
         let Some(text) = text else {
             return Err(NoteFault::Place { place: ForeignText::from_bytes(place) });
         };
-        let previous = manifest(41).map(|(window, hash)| (window, hash, BlockNumber(word(81))));
-        Ok(Self { place: text.to_string(), manifest: manifest(1), previous })
+        let newest = |window| {
+            let (hash, parent_root) = (digest(9), StateRoot(digest(41).0));
+            Announcement { window, hash, parent_root }
+        };
+        let manifest = window(1).map(newest);
+        let previous = window(73).map(|window| (window, digest(81), BlockNumber(word(113))));
+        Ok(Self { place: text.to_string(), manifest, previous })
     }
 }
 
@@ -111,8 +129,9 @@ mod tests {
 
     #[test]
     fn a_note_with_the_longest_place_fits_a_commitment_and_reads_back() {
-        for manifest in [None, Some((Window(7), Digest([9; 32])))] {
-            let previous = manifest.map(|(_, hash)| (Window(5), hash, BlockNumber(77)));
+        let (hash, parent_root) = (Digest([9; 32]), StateRoot([8; 32]));
+        for manifest in [None, Some(Announcement { window: Window(7), hash, parent_root })] {
+            let previous = manifest.map(|newest| (Window(5), newest.hash, BlockNumber(77)));
             let note = Note { place: "x".repeat(PLACE_BYTES_MAX), manifest, previous };
             let bytes = note.to_bytes().unwrap();
             assert!(bytes.len() <= 384);
@@ -124,8 +143,8 @@ mod tests {
     fn what_is_no_note_is_refused_by_reason() {
         let note = |place: &str| Note { place: place.into(), manifest: None, previous: None };
         assert_eq!(Note::parse(&[]), Err(NoteFault::Version { found: None }));
-        assert_eq!(Note::parse(&[2; 50]), Err(NoteFault::Version { found: Some(2) }));
-        assert_eq!(Note::parse(&[1; 9]), Err(NoteFault::Length { bytes: 9 }));
+        assert_eq!(Note::parse(&[1; 50]), Err(NoteFault::Version { found: Some(1) }));
+        assert_eq!(Note::parse(&[2; 9]), Err(NoteFault::Length { bytes: 9 }));
         let long = note(&"x".repeat(PLACE_BYTES_MAX + 1)).to_bytes();
         assert!(matches!(long, Err(NoteFault::Length { .. })));
         assert!(matches!(note("a\u{1b}[2J").to_bytes(), Err(NoteFault::Place { .. })));

@@ -67,6 +67,26 @@ pub const CHECKPOINT_VERSION: u16 = 1;
 /// Changing this breaks the reading of checkpoints in very many parts.
 pub const CHECKPOINT_BYTES_MAX: usize = 1 << 20;
 
+/// First bytes of what a validator signs, before the canonical judgement.
+/// Changing this breaks every published judgement.
+pub const JUDGEMENT_MAGIC: [u8; 8] = *b"COV72JDG";
+
+/// Version of the judgement.
+/// Changing this breaks every published judgement, and with it the replay of a history.
+pub const JUDGEMENT_VERSION: u16 = 1;
+
+/// Longest judgement, in bytes of its text: 256 peers with as many probes as there may be.
+/// Changing this breaks the reading of judgements on more peers.
+pub const JUDGEMENT_BYTES_MAX: usize = 16 << 20;
+
+/// Most samples on which one peer is measured, of its own data and of random data each.
+/// Changing this breaks the reading of judgements that hold more.
+pub const PROBES_MAX: usize = 64;
+
+/// Largest loss that is told from a diverged one, in nats per token.
+/// Changing this breaks the signatures of judgements that hold larger ones.
+pub const LOSS_NATS_MAX: f64 = 1e6;
+
 /// Version of the window record.
 /// Changing this breaks whatever reads the records of a node.
 pub const WINDOW_RECORD_VERSION: u16 = 2;

@@ -61,6 +61,21 @@ rejections! {
         "the object has {found} bytes, the run's have {expected}";
     /// Another peer sent the same bytes first.
     "duplicate": Duplicate { of: Uid } => "its body is the same as that of uid {of}";
+    /// Part of it is another contribution's, which came first.
+    "copied": Copied { of: Uid, window: Window, copied_permille: u16 } =>
+        "{copied_permille} of 1000 of its values are those of uid {of} in window {window}";
+    /// The peer signed two contributions for one window.
+    "equivocated": Equivocated { first: Digest, second: Digest } =>
+        "its peer signed two contributions for this window, {first} and {second}";
+
+    // Selection: the contribution itself is without fault
+    /// As many as a window takes are of peers that stand higher.
+    "outranked": Outranked { gathered: u32 } => "{gathered} peers that stand higher count";
+    /// The peer's last contributions did harm.
+    "excluded": Excluded {} => "its peer's last contributions raised the loss";
+    /// The peer is barred.
+    "barred": Barred { windows_left: u32 } =>
+        "its peer is barred for {windows_left} more windows";
 
     // Header
     /// The object ends within the header.
@@ -146,6 +161,11 @@ rejections! {
 }
 
 impl Rejection {
+    /// Whether the contribution is at fault, and not only the room or its peer's past.
+    pub fn is_fault(&self) -> bool {
+        !matches!(self, Self::Outranked { .. } | Self::Excluded {} | Self::Barred { .. })
+    }
+
     /// The verdict on a contribution of which section `section` is at fault.
     pub(crate) fn of_section(section: u32, fault: SectionFault) -> Self {
         match fault {

@@ -66,4 +66,9 @@ fn seeds_of_documents_read_as_such() {
     let index = include_bytes!("../fuzz/corpus/checkpoint_index/two-parts");
     let index: wire::CheckpointIndex = serde_json::from_slice(index).unwrap();
     assert_eq!(wire::Document::broken_rule(&index), None);
+    let judgement = include_bytes!("../fuzz/corpus/judgement/three-peers");
+    let judgement: wire::Judgement = serde_json::from_slice(judgement).unwrap();
+    assert_eq!(wire::Document::broken_rule(&judgement), None);
+    let signed = include_bytes!("../fuzz/corpus/judgement/signed");
+    wire::SignedJudgement::parse(signed).unwrap();
 }

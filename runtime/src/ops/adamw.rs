@@ -3,6 +3,7 @@
 
 use super::assert_len;
 use crate::cpu::adamw as cpu;
+use crate::cuda::adamw as cuda;
 use crate::{Device, View, ViewMut};
 
 /// Constants of one step.
@@ -18,6 +19,38 @@ pub struct Hyper {
     pub eps: f32,
     /// Decay of the parameters, times `lr`.
     pub weight_decay: f32,
+}
+
+/// The step's constants, each rounded once from f64.
+#[derive(Clone, Copy)]
+pub(crate) struct Rates {
+    pub(crate) decay: f32,
+    pub(crate) beta1: f32,
+    pub(crate) beta2: f32,
+    pub(crate) rest1: f32,
+    pub(crate) rest2: f32,
+    pub(crate) step_size: f32,
+    pub(crate) root_correction: f32,
+    pub(crate) eps: f32,
+    pub(crate) grad_scale: f32,
+}
+
+impl Rates {
+    pub(crate) fn new(hyper: &Hyper, step_number: u64, grad_scale: f32) -> Self {
+        let power = |beta: f32| f64::from(beta).powf(step_number as f64);
+        let lr = f64::from(hyper.lr);
+        Self {
+            decay: (1.0 - lr * f64::from(hyper.weight_decay)) as f32,
+            beta1: hyper.beta1,
+            beta2: hyper.beta2,
+            rest1: (1.0 - f64::from(hyper.beta1)) as f32,
+            rest2: (1.0 - f64::from(hyper.beta2)) as f32,
+            step_size: (lr / (1.0 - power(hyper.beta1))) as f32,
+            root_correction: (1.0 / (1.0 - power(hyper.beta2)).sqrt()) as f32,
+            eps: hyper.eps,
+            grad_scale,
+        }
+    }
 }
 
 /// One step over equally long `params`, `grads` and moments `m`, `v`; gradients are multiplied by
@@ -39,11 +72,16 @@ pub fn step(
     assert_len("m", m.len(), params.len());
     assert_len("v", v.len(), params.len());
     assert!(step_number > 0, "AdamW counts its steps from 1");
+    let rates = Rates::new(hyper, step_number, grad_scale);
     match dev {
         Device::Cpu(_) => dev.install(|| {
             let (params, grads) = (params.on_host(), grads.on_host());
             let (m, v) = (m.on_host(), v.on_host());
-            cpu::step(params, grads, m, v, hyper, step_number, grad_scale);
+            cpu::step(params, grads, m, v, rates);
         }),
+        Device::Gpu(gpu) => {
+            let (params, grads) = (params.on_gpu(), grads.on_gpu());
+            cuda::step(gpu, params, grads, m.on_gpu(), v.on_gpu(), &rates);
+        }
     }
 }

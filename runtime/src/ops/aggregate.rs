@@ -6,7 +6,7 @@
 
 use crate::{Device, View, ViewMut, cpu};
 
-use super::{NonFinite, TileGrid};
+use super::{NonFinite, TileGrid, refuse_gpu};
 
 /// One peer's update of one tensor: `k` values per chunk.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +59,7 @@ pub fn clip_scales(
     check_lengths(grid, k, peers);
     match device {
         Device::Cpu(_) => device.install(|| cpu::aggregate::clip_scales(peers, scales)),
+        Device::Gpu(_) => refuse_gpu("aggregate"),
     }
 }
 
@@ -86,6 +87,7 @@ pub fn apply(
         Device::Cpu(_) => {
             device.install(|| cpu::aggregate::apply(grid, k, peers, scales, rule, alpha, shared))
         }
+        Device::Gpu(_) => refuse_gpu("aggregate"),
     }
 }
 

@@ -4,6 +4,7 @@
 
 use super::assert_len;
 use crate::cpu::attention as cpu;
+use crate::cuda::attention as cuda;
 use crate::{Device, View, ViewMut};
 
 /// Sizes of one attention call.
@@ -67,6 +68,9 @@ pub fn forward(
         Device::Cpu(_) => dev.install(|| {
             cpu::forward(shape, qkv.on_host(), out.on_host(), lse.on_host());
         }),
+        Device::Gpu(gpu) => {
+            cuda::forward(gpu, shape, qkv.on_gpu(), out.on_gpu(), lse.on_gpu());
+        }
     }
 }
 
@@ -91,5 +95,9 @@ pub fn backward(
             let (qkv, out, dout) = (qkv.on_host(), out.on_host(), dout.on_host());
             cpu::backward(shape, qkv, out, dout, lse.on_host(), dqkv.on_host());
         }),
+        Device::Gpu(gpu) => {
+            let (qkv, out, dout) = (qkv.on_gpu(), out.on_gpu(), dout.on_gpu());
+            cuda::backward(gpu, shape, qkv, out, dout, lse.on_gpu(), dqkv.on_gpu());
+        }
     }
 }

@@ -7,7 +7,7 @@
 
 use crate::{Device, View, ViewMut, cpu};
 
-use super::{NonFinite, TileGrid};
+use super::{NonFinite, TileGrid, refuse_gpu};
 
 /// The three tensors, `grid.len()` values each, that a pseudo-gradient with its feedback is made
 /// of.
@@ -54,6 +54,7 @@ pub fn select_top_k(
         Device::Cpu(_) => {
             device.install(|| cpu::compress::select(grid, k, feedback, m_out, indices, values))
         }
+        Device::Gpu(_) => refuse_gpu("compress"),
     }
 }
 
@@ -80,6 +81,7 @@ pub fn subtract_sent(
         Device::Cpu(_) => device.install(|| {
             cpu::compress::subtract(grid, k, codebook, indices.on_host(), codes.on_host(), m)
         }),
+        Device::Gpu(_) => refuse_gpu("compress"),
     }
 }
 
@@ -87,5 +89,6 @@ pub fn subtract_sent(
 pub fn clear(device: &Device, residual: ViewMut<'_, f32>) {
     match device {
         Device::Cpu(_) => device.install(|| cpu::compress::clear(residual)),
+        Device::Gpu(_) => refuse_gpu("compress"),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::row_len;
 use crate::cpu::embedding as cpu;
+use crate::cuda::embedding as cuda;
 use crate::{Device, View, ViewMut};
 
 /// `out[t, d]` = the table's row of each token; zero for tokens outside
@@ -19,6 +20,10 @@ pub fn forward(
         Device::Cpu(_) => dev.install(|| {
             cpu::forward(tokens.on_host(), table.on_host(), vocab_start, out.on_host(), d);
         }),
+        Device::Gpu(gpu) => {
+            let (tokens, table) = (tokens.on_gpu(), table.on_gpu());
+            cuda::forward(gpu, tokens, table, vocab_start, out.on_gpu(), d);
+        }
     }
 }
 
@@ -37,5 +42,9 @@ pub fn backward(
         Device::Cpu(_) => dev.install(|| {
             cpu::backward(tokens.on_host(), dout.on_host(), vocab_start, dtable.on_host(), d);
         }),
+        Device::Gpu(gpu) => {
+            let (tokens, dout) = (tokens.on_gpu(), dout.on_gpu());
+            cuda::backward(gpu, tokens, dout, vocab_start, dtable.on_gpu(), d);
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 use super::{assert_len, row_len};
 use crate::cpu::matmul::{Matrix, matmul};
+use crate::cuda::linear::{Side, multiply};
 use crate::{Device, View, ViewMut};
 
 /// `y[t, n_out] = x[t, n_in] w[n_out, n_in]'`.
@@ -17,6 +18,10 @@ pub fn forward(dev: &Device, x: View<'_, f32>, w: View<'_, f32>, y: ViewMut<'_, 
             let x = Matrix::rows(x.on_host(), n_in);
             matmul((t, n_out, n_in), y.on_host(), x, w, false, dev.compute());
         }),
+        Device::Gpu(gpu) => {
+            let (x, w) = (Side::Rows(x.on_gpu(), n_in), Side::Cols(w.on_gpu(), n_in));
+            multiply(gpu, (t, n_out, n_in), y.on_gpu(), x, w, false);
+        }
     }
 }
 
@@ -37,6 +42,10 @@ pub fn backward_input(
             let dy = Matrix::rows(dy.on_host(), n_out);
             matmul((t, n_in, n_out), dx.on_host(), dy, w, accumulate, dev.compute());
         }),
+        Device::Gpu(gpu) => {
+            let (dy, w) = (Side::Rows(dy.on_gpu(), n_out), Side::Rows(w.on_gpu(), n_in));
+            multiply(gpu, (t, n_in, n_out), dx.on_gpu(), dy, w, accumulate);
+        }
     }
 }
 
@@ -56,5 +65,9 @@ pub fn backward_weight(
             let dy = Matrix::rows(dy.on_host(), n_out).transposed();
             matmul((n_out, n_in, t), dw.on_host(), dy, x, true, dev.compute());
         }),
+        Device::Gpu(gpu) => {
+            let (dy, x) = (Side::Cols(dy.on_gpu(), n_out), Side::Rows(x.on_gpu(), n_in));
+            multiply(gpu, (n_out, n_in, t), dw.on_gpu(), dy, x, true);
+        }
     }
 }

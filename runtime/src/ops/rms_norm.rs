@@ -3,7 +3,8 @@
 
 use super::{assert_len, row_len};
 use crate::cpu::rms_norm as cpu;
-use crate::{Device, View, ViewMut};
+use crate::cuda::rms_norm as cuda;
+use crate::{Device, Storage, View, ViewMut};
 
 /// Shares in which dw is summed, whatever the number of threads.
 pub(crate) const PARTS: usize = 32;
@@ -11,6 +12,14 @@ pub(crate) const PARTS: usize = 32;
 /// Values of scratch that [`backward`] needs for rows of `d` values.
 pub fn scratch_len(d: usize) -> usize {
     PARTS * d
+}
+
+/// Bytes that [`backward`] takes from a device of that kind, beside its arguments, while it runs.
+pub fn temporary_bytes(storage: Storage, t: usize, d: usize) -> usize {
+    match storage {
+        Storage::Host => 0,
+        Storage::Gpu => cuda::partials_len(t, d) * size_of::<f32>(),
+    }
 }
 
 /// `y[t, d]` and `rstd[t]` from `x[t, d]` and the gains `w[d]`.
@@ -28,6 +37,9 @@ pub fn forward(
         Device::Cpu(_) => dev.install(|| {
             cpu::forward(x.on_host(), w.on_host(), eps, y.on_host(), rstd.on_host());
         }),
+        Device::Gpu(gpu) => {
+            cuda::forward(gpu, x.on_gpu(), w.on_gpu(), eps, y.on_gpu(), rstd.on_gpu());
+        }
     }
 }
 
@@ -52,12 +64,18 @@ pub fn forward_residual(
             let (sum, y, rstd) = (sum.on_host(), y.on_host(), rstd.on_host());
             cpu::forward_residual(x, delta, w, eps, sum, y, rstd);
         }),
+        Device::Gpu(gpu) => {
+            let (x, delta, w) = (x.on_gpu(), delta.on_gpu(), w.on_gpu());
+            let (sum, y, rstd) = (sum.on_gpu(), y.on_gpu(), rstd.on_gpu());
+            cuda::forward_residual(gpu, x, delta, w, eps, sum, y, rstd);
+        }
     }
 }
 
 /// Adds to `dx[t, d]` and `dw[d]` from `dy[t, d]`, the forward's input x (the sum, after a
 /// residual) and its rstd. With g = dy * w: `dx += rstd * (g - x * rstd^2 * mean(g * x))`,
-/// `dw += sum_t dy * x * rstd`. `scratch` is at least [`scratch_len`] long; it need not be zero.
+/// `dw += sum_t dy * x * rstd`. `scratch` is at least [`scratch_len`] long; it need not be zero,
+/// and a GPU leaves it as it is.
 pub fn backward(
     dev: &Device,
     dy: View<'_, f32>,
@@ -79,5 +97,9 @@ pub fn backward(
             let (dy, x, w, rstd) = (dy.on_host(), x.on_host(), w.on_host(), rstd.on_host());
             cpu::backward(dy, x, w, rstd, dx.on_host(), dw.on_host(), scratch.on_host());
         }),
+        Device::Gpu(gpu) => {
+            let (dy, x, w, rstd) = (dy.on_gpu(), x.on_gpu(), w.on_gpu(), rstd.on_gpu());
+            cuda::backward(gpu, dy, x, w, rstd, dx.on_gpu(), dw.on_gpu());
+        }
     }
 }

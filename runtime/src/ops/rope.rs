@@ -2,7 +2,8 @@
 //! `position * theta^(-2i / head_dim)` (Su et al. 2021, in Meta's layout).
 
 use super::row_len;
-use crate::cpu::rope::rotate;
+use crate::cpu::rope as cpu;
+use crate::cuda::rope as cuda;
 use crate::{Buffer, Device, ViewMut};
 
 /// Cosines and sines for every position, computed in f64 and rounded once.
@@ -88,7 +89,11 @@ fn turn(
     match dev {
         Device::Cpu(_) => dev.install(|| {
             let cos_sin = table.cos_sin.view().on_host();
-            rotate(cos_sin, rows.on_host(), row, heads, table.head_dim, seq, sign);
+            cpu::rotate(cos_sin, rows.on_host(), row, heads, table.head_dim, seq, sign);
         }),
+        Device::Gpu(gpu) => {
+            let cos_sin = table.cos_sin.view().on_gpu();
+            cuda::rotate(gpu, cos_sin, rows.on_gpu(), row, heads, table.head_dim, seq, sign);
+        }
     }
 }

@@ -12,6 +12,7 @@ use runtime::Compute;
 use serde::{Deserialize, Serialize};
 use wire::{Inner, ModelSpec, Outer, RunDescription, SignedRun};
 
+use crate::device::DeviceName;
 use crate::failure::Failure;
 
 /// Windows of a node in a network that is not told when to stop.
@@ -90,7 +91,7 @@ pub(crate) struct Node {
     pub(crate) dir: PathBuf,
     /// Folder of shards; empty for the built-in synthetic corpus.
     pub(crate) data: PathBuf,
-    /// Where to compute: `cpu`.
+    /// Where to train: `cpu`, `cuda`, `cuda:1` and so on, or for tests `emulated`.
     pub(crate) device: String,
     /// Host threads; 0 for one per core.
     pub(crate) threads: usize,
@@ -110,6 +111,11 @@ impl Node {
     pub(crate) fn contradiction(&self, was: &Node) -> Option<(&'static str, String, String)> {
         if self.tp != was.tp {
             return Some(("node.tp", was.tp.to_string(), self.tp.to_string()));
+        }
+        let kind = |node: &Node| DeviceName::parse(&node.device).map(DeviceName::kind).ok();
+        if kind(self) != kind(was) {
+            let quoted = |node: &Node| format!("{:?}", node.device);
+            return Some(("node.device", quoted(was), quoted(self)));
         }
         let names = [was, self].map(|node| format!("{:?}", node.compute.name()));
         let [was, is] = names;
@@ -212,6 +218,11 @@ impl Config {
         self.node.micro_batch_samples * wire::protocol::SAMPLE_TOKENS / self.model.seq_len
     }
 
+    /// Where to train.
+    pub(crate) fn device(&self) -> Result<DeviceName, Failure> {
+        DeviceName::parse(&self.node.device)
+    }
+
     /// Host threads to use.
     pub(crate) fn threads(&self) -> usize {
         match self.node.threads {
@@ -259,11 +270,10 @@ impl Config {
         if self.node.tp == 0 {
             return refuse("node.tp", 0, "at least 1");
         }
-        if self.node.device != "cpu" {
-            let device = &self.node.device;
-            return Err(Failure::usage(format!(
-                "node.device = {device:?}, but this build computes on \"cpu\" only"
-            )));
+        let device = self.device()?;
+        if device != DeviceName::Cpu && self.node.tp != 1 {
+            let rule = format!("1 on {device}: one process trains on one GPU");
+            return refuse("node.tp", self.node.tp, &rule);
         }
         Ok(())
     }

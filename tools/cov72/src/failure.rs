@@ -7,6 +7,7 @@ use bucket::BucketError;
 use chain::ChainError;
 use model::sparseloco::SparseLocoError;
 use model::{ModelError, TokenizerError};
+use runtime::RuntimeError;
 use runtime::dataset::DatasetError;
 use wire::{DocumentError, Window};
 
@@ -103,7 +104,12 @@ impl From<DatasetError> for Failure {
 impl From<ModelError> for Failure {
     fn from(error: ModelError) -> Self {
         match error {
-            ModelError::Indivisible { .. } | ModelError::Layout(_) => Self::usage(error),
+            ModelError::Indivisible { .. }
+            | ModelError::Unaligned { .. }
+            | ModelError::Layout(_) => Self::usage(error),
+            ModelError::Runtime(RuntimeError::Gpu(ref gpu)) if gpu.is_precondition() => {
+                Self::precondition(error)
+            }
             ModelError::Samples { .. } | ModelError::OtherModel { .. } => Self::damaged(error),
             ModelError::Runtime(_) | ModelError::NotFinite { .. } | ModelError::Io { .. } => {
                 Self::ours(error)

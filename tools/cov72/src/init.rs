@@ -8,7 +8,7 @@ use bucket::Credentials;
 use chain::{Blocks, Chain, DevChain, DevChainOptions, SystemClock};
 use clap::{Args, ValueEnum};
 use runtime::dataset::Dataset;
-use wire::{BlockNumber, Keypair, Netuid, Note, Role, SignedRun, StateTree, Windows};
+use wire::{BlockNumber, Keypair, Netuid, Note, Role, SignedRun, Windows};
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -176,12 +176,8 @@ impl NetworkFolder {
         let options = DevChainOptions { blocks, ..DevChainOptions::default() };
         let chain = DevChain::create(&dir.join("chain.sqlite"), options, Arc::new(SystemClock))?;
         let data: Dataset = dataset(&config, &dir)?;
-        let layout = model::layout_of(&config.model)?;
-        let mut genesis = vec![0.0; layout.params()];
-        model::initial_params(&config.model, config.seed, &mut genesis)?;
-        let root = StateTree::of_params(&layout, &genesis).root();
         let keypair = owner.keypair()?;
-        let mut run = describe(&config, &data, keypair.hotkey(), root);
+        let mut run = describe(&config, &data, keypair.hotkey())?;
         run.windows = Windows {
             first_block: BlockNumber(chain.head()?.number.0 + 1),
             blocks_per_window: (1_000 * plan.window_s / plan.block_ms).max(1),

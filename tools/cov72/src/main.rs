@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 mod config;
 mod data;
+mod device;
 mod failure;
 mod init;
 mod localnet;

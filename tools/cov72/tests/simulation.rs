@@ -86,6 +86,30 @@ fn lies_do_not_count() {
 }
 
 #[test]
+fn whatever_one_validator_forges_the_others_agree_and_go_on() {
+    let output = sim(&["--seeds", "0..48", "--validators", "3", "--only", "forge"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn forging_is_refused_where_no_honest_majority_is_left() {
+    let output = sim(&["--only", "forge"]);
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("--validators 3"), "{told}");
+}
+
+#[test]
+fn every_window_leaves_one_record_on_every_node_that_stays() {
+    for seed in ["1", "2", "3"] {
+        let report = report(&["--seed", seed, "--only", "validators-gone"]);
+        for node in report["nodes"].as_array().expect("a list") {
+            assert_eq!(node["windows"], 12, "seed {seed}: {node}");
+        }
+    }
+}
+
+#[test]
 fn storages_that_fail_do_not_divide_a_network() {
     holds_together("storage", "0..6");
 }

@@ -82,12 +82,12 @@ impl Study<'_> {
         for window in 0..self.windows {
             for (peer, trainer) in trainers.iter_mut().enumerate() {
                 self.train(trainer, method, window, peer, &shared)?;
-                let (local, _) = trainer.params_and_scratch();
+                let (local, _) = trainer.params_and_scratch()?;
                 let sent = self.send(&mut exchange, window, peer, &shared, local)?;
                 sent_bytes += sent as u64;
             }
             match &mut exchange {
-                Exchange::Nothing => trainers[0].params_and_scratch().0.read(&mut shared),
+                Exchange::Nothing => trainers[0].params_and_scratch()?.0.read(&mut shared),
                 Exchange::Dense(dense) => dense.step(&mut shared),
                 Exchange::Sparse(sparse) => sparse.step(&mut shared)?,
             }

@@ -1,8 +1,8 @@
 //! N02: from a manifest's list to the next shared parameters: 20 payloads fetched, hashed, decoded
 //! and applied, as a node does it, with the memory and the processor time that this takes.
 //!
-//! A payload of 71 MB is that of 3.6 Gi parameters, whose 14 GB are not what is measured here: it is
-//! read as many bodies of 64 Mi parameters, one behind the other, all applied to the same vector.
+//! A payload of 71 MB is that of 3.6 Gi parameters, whose 14 GB are not what is measured here: it
+//! is read as many bodies of 64 Mi parameters, one behind the other, all applied to one vector.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -2,6 +2,7 @@
 
 mod attention;
 mod bytes;
+mod copies;
 mod cross_entropy;
 mod elementwise;
 mod gather;
@@ -76,7 +77,7 @@ impl Rotation {
     }
 }
 
-const SCENARIOS: [Scenario; 15] = [
+const SCENARIOS: [Scenario; 16] = [
     Scenario { id: "C01", what: "matrix products", measure: linear::rows },
     Scenario { id: "C02", what: "matrix products in bf16", measure: linear::rows_bf16 },
     Scenario { id: "C03", what: "training step", measure: train_step::rows },
@@ -92,6 +93,7 @@ const SCENARIOS: [Scenario; 15] = [
     Scenario { id: "N02", what: "a gather of 20 payloads", measure: gather::rows },
     Scenario { id: "R02", what: "rounds of 72B over links", measure: round::rows },
     Scenario { id: "R03", what: "payload size", measure: round::sizes },
+    Scenario { id: "V02", what: "copies", measure: copies::rows },
 ];
 
 /// What `--help` ends with.
@@ -99,7 +101,7 @@ pub(crate) const HELP: &str = "\
 Rows: C01 matrix products, C02 the same in bf16, C03 training step, C04 the same in bf16, C05
 attention, C06 cross-entropy, RMSNorm, SwiGLU and AdamW, C07 compression and outer step, C08 bytes
 and hashes, C09 rounds of four peers, D01 dataset loader, N01 uploads and downloads, N02 a gather of
-20 payloads, R02 rounds of 72B over links, R03 payload size.
+20 payloads, R02 rounds of 72B over links, R03 payload size, V02 copies among contributions.
 
 Examples:
   cargo run -p bench --release -- --filter C03,C07

@@ -1,11 +1,15 @@
 //! Bringing a replica to the state that counts: from where it is, from a published checkpoint, or
 //! from the run's first parameters, then window by window, never skipping one.
 //!
-//! A joiner, a node that was away and a node whose bits went wrong all come through here. What is
-//! applied is believed because the newest manifest names the one before it by hash, and so on.
+//! A joiner, a node that was away and a node whose bits went wrong all come through here. Where to
+//! go is what at least half of the active stake builds on; how it came about is what its manifests
+//! say, each naming the one before it by hash; and each step is believed because it is taken here.
 
-use wire::{Manifest, ManifestRef, Span, StateTree};
+use std::collections::HashSet;
 
+use wire::{Manifest, ManifestRef, Phases, Span, StateRoot, StateTree};
+
+use super::course::{breach, span_after};
 use super::{Node, Outcome, Replica};
 use crate::failure::Failure;
 
@@ -15,7 +19,7 @@ enum Base {
     Own,
     /// The run's first parameters.
     Genesis,
-    /// A checkpoint that the newest manifest's validator holds ready.
+    /// A checkpoint that this manifest's validator holds ready.
     Checkpoint(Box<Manifest>),
 }
 
@@ -33,13 +37,19 @@ impl Node {
         self.refresh()?;
         loop {
             match self.outcome_now(span).await? {
-                Some(Outcome::Null) => span = self.pass_null(span),
-                Some(Outcome::Counted(manifest)) => {
-                    self.follow(replica, &manifest).await?;
-                    span = self.pass(&manifest);
-                    self.followed.push(*manifest);
+                Some(Outcome::Null) => {
+                    self.trail.nothing_until(span.window.next(), replica.root());
+                    span = self.pass_null(span);
                 }
-                Some(Outcome::Behind(newest)) => span = self.jump(replica, newest, span).await?,
+                Some(Outcome::Counted(manifest)) => {
+                    if self.follow(replica, &manifest, None, &mut Phases::default()).await? {
+                        self.trail.counted(&manifest);
+                        span = self.pass(&manifest);
+                    }
+                }
+                Some(Outcome::Behind(newest, root)) => {
+                    span = self.jump(replica, (newest, root), span).await?;
+                }
                 // Open, or decided by a manifest that cannot be had yet: that shows with time.
                 None if self.head() <= span.limit => return Ok(span),
                 None => drop(self.pause().await?),
@@ -47,60 +57,34 @@ impl Node {
         }
     }
 
-    /// Applies what `manifest` lists to a replica in its parent's state, and mends the replica if
-    /// it is in another one.
-    pub(crate) async fn follow(
-        &mut self,
-        replica: &mut Replica,
-        manifest: &Manifest,
-    ) -> Result<(), Failure> {
-        if replica.root() == manifest.root {
-            return Ok(());
-        }
-        if replica.root() != manifest.parent_root {
-            return self.mend(replica, manifest).await;
-        }
-        let gathered = loop {
-            if let Some(gathered) = self.gather_merged(manifest).await {
-                break gathered;
-            }
-            match self.gather(manifest, None).await? {
-                Some(gathered) => break gathered,
-                None => self.voice.say("nobody delivers what the manifest lists; waiting"),
-            }
-        };
-        replica.step(&gathered)?;
-        replica.hash();
-        if replica.root() == manifest.root { Ok(()) } else { self.mend(replica, manifest).await }
-    }
-
-    /// Goes to the state in which the window of `newest` began, and returns that window.
+    /// Goes to the state after `newest`, and returns the window that began then.
     async fn jump(
         &mut self,
         replica: &mut Replica,
-        newest: ManifestRef,
+        (newest, root): (ManifestRef, StateRoot),
         span: Span,
     ) -> Result<Span, Failure> {
-        let Some(manifest) = self.manifest(&newest).await else {
+        let windows = newest.window.0.saturating_sub(span.window.0);
+        self.voice.doing(&format!("catching up {windows} windows"));
+        let Some(history) = self.replay(replica, newest, root).await? else {
             self.miss(&newest);
-            self.pause().await?;
             return Ok(span);
         };
-        let windows = newest.window.0 - span.window.0;
-        self.voice.doing(&format!("catching up {windows} windows"));
-        if replica.root() != manifest.parent_root {
-            if let Some(previous) = manifest.previous {
-                self.replay(replica, previous).await?;
-            } else {
-                self.restart(replica)?;
-            }
-        }
-        self.last = manifest.previous;
-        Ok(self.run.windows.span(manifest.window, manifest.first_block))
+        let Some(manifest) = self.manifest_to(&newest, root).await else { return Ok(span) };
+        self.course.jump(&manifest, &history);
+        history.iter().for_each(|manifest| self.trail.counted(manifest));
+        Ok(self.pass(&manifest))
     }
 
-    /// Brings the replica to the state after `newest`, which counted.
-    async fn replay(&mut self, replica: &mut Replica, newest: ManifestRef) -> Result<(), Failure> {
+    /// Brings the replica to the state after `newest`; the manifests that led there, from where it
+    /// was or from where it had to begin. None if something cannot be had now: by the time it is
+    /// asked again there may be a newer manifest to go by, or a newer checkpoint to begin from.
+    pub(super) async fn replay(
+        &mut self,
+        replica: &mut Replica,
+        newest: ManifestRef,
+        root: StateRoot,
+    ) -> Result<Option<Vec<Manifest>>, Failure> {
         // The tree says what the bits were when they were hashed; a base has to be sound now.
         let changed = replica.changed();
         if !changed.is_empty() {
@@ -108,118 +92,101 @@ impl Node {
             let what = "this node's parameters are no longer what they were";
             self.voice.say(&format!("{what}: {names}; taking them anew"));
         }
-        let (base, history) = loop {
-            match self.history(newest, replica.tree()).await? {
-                Some(found) => break found,
-                None => {
-                    self.voice.say("the history of manifests has a gap; waiting for a source");
-                    self.pause().await?;
-                }
-            }
+        let Some((base, mut history)) = self.history(newest, root, replica.tree()).await? else {
+            self.voice.say("the history of manifests has a gap; waiting for a source");
+            self.pause().await?;
+            return Ok(None);
         };
+        history.reverse();
         match base {
             Base::Own => {}
             Base::Genesis => self.restart(replica)?,
-            Base::Checkpoint(manifest) => self.load_checkpoint(replica, &manifest).await?,
+            Base::Checkpoint(by) => {
+                if !self.load_checkpoint(replica, &by).await? {
+                    self.pause().await?;
+                    return Ok(None);
+                }
+                if let Some(first) = history.first() {
+                    self.trail.skip_to(first.window);
+                }
+            }
         }
-        for manifest in history.iter().rev() {
+        for manifest in &history {
             self.voice.doing(&format!("applying window {}", manifest.window.0 + 1));
-            self.apply_exactly(replica, manifest).await?;
-            self.counted.insert(manifest.window, manifest.validator);
+            if !self.follow_exactly(replica, manifest).await? {
+                if self.course.is_forged(&manifest.reference()) {
+                    // Whoever builds on it builds on nothing.
+                    self.course.forged(newest);
+                }
+                return Ok(None);
+            }
         }
-        self.followed.extend(history.into_iter().rev());
-        Ok(())
+        Ok(Some(history))
     }
 
     /// The counted manifests from `newest` back to a state that can be had, the newest first; none
-    /// if one of them cannot be had now.
+    /// if one of them cannot be had now, or does not follow from the one before it.
     async fn history(
         &mut self,
         newest: ManifestRef,
+        mut root: StateRoot,
         own: &StateTree,
     ) -> Result<Option<(Base, Vec<Manifest>)>, Failure> {
-        let (own, mut history, mut cursor) = (own.root(), Vec::new(), Some(newest));
-        let mut offered = None;
+        let (own, mut history, mut cursor) = (own.root(), Vec::<Manifest>::new(), Some(newest));
+        let (mut offered, mut tried) = (None, HashSet::new());
         while let Some(reference) = cursor {
             if self.asked_to_stop() {
                 return Err(Failure::interrupted("stopped while catching up"));
             }
-            let Some(manifest) = self.manifest(&reference).await else { return Ok(None) };
-            if history.is_empty() {
-                offered = manifest.checkpoint.map(|(window, _)| (window, manifest.clone()));
+            let found = self.manifest_to(&reference, root).await;
+            let Some(manifest) = found.filter(|found| found.root == root) else { return Ok(None) };
+            if let Some(next) = history.last()
+                && !self.is_next(Some(&manifest), next, newest)
+            {
+                return Ok(None);
             }
             if manifest.root == own {
                 return Ok(Some((Base::Own, history)));
             }
-            if let Some((window, by)) = offered.clone().filter(|(w, _)| manifest.window < *w) {
-                if self.checkpoint_root(&by, window).await == Some(manifest.root) {
-                    return Ok(Some((Base::Checkpoint(Box::new(by)), history)));
-                }
-                offered = None;
+            if offered.is_none()
+                && let Some((window, hash)) = manifest.checkpoint
+                && tried.insert(hash)
+            {
+                offered = Some((window, manifest.clone()));
+            }
+            if let Some((window, by)) = offered.take_if(|(window, _)| manifest.window < *window)
+                && self.checkpoint_root(&by, window).await == Some(manifest.root)
+            {
+                return Ok(Some((Base::Checkpoint(Box::new(by)), history)));
             }
             cursor = manifest.previous;
-            let parent = manifest.parent_root;
+            root = manifest.parent_root;
             history.push(manifest);
-            if parent == own {
+            if root == own {
                 return Ok(Some((Base::Own, history)));
             }
         }
-        Ok(Some((Base::Genesis, history)))
+        match history.last() {
+            Some(first) if !self.is_next(None, first, newest) => Ok(None),
+            _ => Ok(Some((Base::Genesis, history))),
+        }
+    }
+
+    /// Whether `next` follows from `before` in a history that ends with `newest`.
+    fn is_next(&mut self, before: Option<&Manifest>, next: &Manifest, newest: ManifestRef) -> bool {
+        let span = span_after(self.run.windows, before, next.window);
+        let state = before.map_or(self.run.genesis_root, |before| before.root);
+        let last = before.map(|before| before.window);
+        let Some(why) = breach(last, state, span, next) else { return true };
+        self.disregard(&next.reference(), why);
+        self.course.forged(next.reference());
+        self.course.forged(newest);
+        false
     }
 
     /// Sets the replica to the run's first parameters.
-    fn restart(&self, replica: &mut Replica) -> Result<(), Failure> {
+    pub(super) fn restart(&self, replica: &mut Replica) -> Result<(), Failure> {
         let (model, seed) = (self.run.model.clone(), self.run.seed);
         replica.fill(|_, values| Ok(model::initial_params(&model, seed, values)?))
-    }
-
-    /// One window of a history, from its merged update; waits for a source.
-    async fn apply_exactly(
-        &mut self,
-        replica: &mut Replica,
-        manifest: &Manifest,
-    ) -> Result<(), Failure> {
-        let gathered = loop {
-            if let Some(gathered) = self.gather_merged(manifest).await {
-                break gathered;
-            }
-            if let Some(gathered) = self.gather(manifest, None).await? {
-                break gathered;
-            }
-            let window = manifest.window.0 + 1;
-            self.voice.say(&format!("nobody has the update of window {window}; waiting"));
-        };
-        replica.step(&gathered)?;
-        replica.hash();
-        if replica.root() == manifest.root {
-            return Ok(());
-        }
-        Err(Failure::refused(format!(
-            "window {}: validator {} claims state {}, its contributions lead to {}; report it, \
-             and start again once another validator leads",
-            manifest.window.0 + 1,
-            manifest.validator,
-            manifest.root,
-            replica.root()
-        )))
-    }
-
-    /// The replica differs from everybody's: names the tensors, makes them anew and takes them.
-    async fn mend(&mut self, replica: &mut Replica, manifest: &Manifest) -> Result<(), Failure> {
-        let expected = manifest.state(self.shape.layout()).expect("checked when it was read");
-        let mut sound = replica.copy();
-        // Whatever the copy holds now, it must not count as a base.
-        self.restart(&mut sound)?;
-        let followed = self.followed.len();
-        self.replay(&mut sound, manifest.reference()).await?;
-        self.followed.truncate(followed);
-        let differing = replica.tree().differing(&expected);
-        self.voice.say(&format!(
-            "window {}: this node's parameters are not those of the others: {}; taking them anew",
-            manifest.window.0 + 1,
-            replica.names(&differing)
-        ));
-        replica.take(&sound, &differing);
-        Ok(())
     }
 }

@@ -2,17 +2,18 @@
 //! whoever joins.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use bucket::{Bytes, KeyPrefix, Limits, ObjectKey};
+use bucket::{Bucket, BucketError, Bytes, KeyPrefix, Limits, ObjectKey, PutMode};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use wire::protocol::CHECKPOINT_BYTES_MAX;
 use wire::{
-    BlockNumber, CheckpointIndex, CheckpointPart, Content, Digest, Document, Layout, Manifest,
-    Shape, SignedCheckpointIndex, StateRoot, Tensor, Window, protocol,
+    CheckpointIndex, CheckpointPart, Content, Digest, Document, Keypair, Layout, Manifest, RunId,
+    SignedCheckpointIndex, StateRoot, Tensor, Window, protocol,
 };
 
-use super::{Node, Replica};
+use super::{Node, Pace, Replica, Voice};
 use crate::failure::Failure;
 
 /// A part holds whole tensors up to this many bytes, and at least one.
@@ -20,43 +21,95 @@ const PART_BYTES: usize = 64 << 20;
 /// Room for a part's own header, for each of its tensors.
 const HEADER_BYTES_PER_TENSOR: u64 = 1_024;
 
-/// Puts the replica's state, with which `window` begins, into the node's bucket; the hash of the
-/// index, or none if the bucket does not take it until `deadline`.
-pub(crate) async fn publish_checkpoint(
-    node: &mut Node,
-    replica: &Replica,
-    window: Window,
-    deadline: BlockNumber,
-) -> Result<Option<(Window, Digest)>, Failure> {
-    let mut parts = Vec::new();
-    for (number, tensors) in cut(&node.layout).into_iter().enumerate() {
-        let part = {
-            let params = replica.read();
-            let values = params.as_host().expect("replicas live on the CPU");
-            Bytes::from(encode(&node.layout.tensors()[tensors.clone()], values)?)
-        };
-        let object = Content::of(&part);
-        let (first_tensor, count) = (tensors.start as u32, tensors.len() as u32);
-        parts.push(CheckpointPart { object, first_tensor, tensors: count });
-        let key = ObjectKey::checkpoint(node.run_id, window, number as u32);
-        if !node.put_until(&key, part, deadline).await? {
-            return Ok(None);
+/// Puts checkpoints into a node's own bucket while the node goes on.
+pub(crate) struct Publisher {
+    bucket: Bucket,
+    keypair: Keypair,
+    run: RunId,
+    layout: Layout,
+    layout_hash: Digest,
+    pace: Pace,
+    voice: Arc<dyn Voice>,
+}
+
+impl Publisher {
+    /// One for the bucket of `node`.
+    pub(crate) fn new(node: &Node) -> Self {
+        Self {
+            bucket: node.bucket.clone(),
+            keypair: node.keypair.clone(),
+            run: node.run_id,
+            layout: node.layout.clone(),
+            layout_hash: node.shape.layout(),
+            pace: node.pace,
+            voice: Arc::clone(&node.voice),
         }
     }
-    let index = CheckpointIndex {
-        version: protocol::CHECKPOINT_VERSION,
-        run: node.run_id,
-        window,
-        validator: node.keypair.hotkey(),
-        layout: node.shape.layout(),
-        root: replica.root(),
-        parts,
-    };
-    let hash = index.hash();
-    let signed = SignedCheckpointIndex::sign(index, &node.keypair)?;
-    let key = ObjectKey::CheckpointIndex { run: node.run_id, window };
-    let put = node.put_until(&key, Bytes::from(signed.to_bytes()), deadline).await?;
-    Ok(put.then_some((window, hash)))
+
+    /// Puts the state of `replica`, with which `window` begins: its parts, and the index last, so
+    /// that whoever is killed midway leaves no checkpoint. The hash of the index.
+    ///
+    /// # Errors
+    /// The disk is full.
+    pub(crate) async fn publish(
+        &self,
+        replica: &Replica,
+        window: Window,
+    ) -> Result<Digest, Failure> {
+        let mut parts = Vec::new();
+        for (number, tensors) in cut(&self.layout).into_iter().enumerate() {
+            let part = {
+                let params = replica.read();
+                let values = params.as_host().expect("replicas live on the CPU");
+                Bytes::from(encode(&self.layout.tensors()[tensors.clone()], values)?)
+            };
+            let object = Content::of(&part);
+            let (first_tensor, count) = (tensors.start as u32, tensors.len() as u32);
+            parts.push(CheckpointPart { object, first_tensor, tensors: count });
+            self.put(&ObjectKey::checkpoint(self.run, window, number as u32), part).await?;
+        }
+        let index = CheckpointIndex {
+            version: protocol::CHECKPOINT_VERSION,
+            run: self.run,
+            window,
+            validator: self.keypair.hotkey(),
+            layout: self.layout_hash,
+            root: replica.root(),
+            parts,
+        };
+        let hash = index.hash();
+        let signed = SignedCheckpointIndex::sign(index, &self.keypair)?;
+        let key = ObjectKey::CheckpointIndex { run: self.run, window };
+        self.put(&key, signed.to_bytes().into()).await?;
+        Ok(hash)
+    }
+
+    /// Puts an object, however often that takes.
+    async fn put(&self, key: &ObjectKey, body: Bytes) -> Result<(), Failure> {
+        loop {
+            let time = self.pace.read_time(body.len() as u64);
+            let put = self.bucket.put(key, body.clone(), PutMode::Overwrite);
+            let fault = match tokio::time::timeout(time, put).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error @ BucketError::DiskFull { .. })) => return Err(error.into()),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("no answer within {} s", time.as_secs_f64()),
+            };
+            self.voice.say(&format!("{key} could not be put: {fault}; trying again"));
+            tokio::time::sleep(self.pace.request).await;
+        }
+    }
+
+    /// Removes what was needed to get to windows before `oldest`.
+    pub(crate) async fn tidy(&self, oldest: Window) {
+        // Whatever stays because the bucket does not answer stays in nobody's way.
+        let all = KeyPrefix::Run { run: self.run };
+        for object in self.bucket.list(&all).await.unwrap_or_default() {
+            if object.key.window().is_some_and(|window| window < oldest) {
+                let _ = self.bucket.delete(&object.key).await;
+            }
+        }
+    }
 }
 
 /// The newest whole checkpoint in the node's own bucket, which an earlier life published.
@@ -85,6 +138,9 @@ impl Node {
 
     async fn checkpoint_index(&mut self, manifest: &Manifest) -> Option<CheckpointIndex> {
         let (window, hash) = manifest.checkpoint?;
+        if self.bad_checkpoints.contains(&hash) {
+            return None;
+        }
         let key = ObjectKey::CheckpointIndex { run: self.run_id, window };
         let bytes_max = CHECKPOINT_BYTES_MAX as u64;
         let limits = Limits { bytes_max, timeout: self.pace.read_time(bytes_max) };
@@ -98,30 +154,30 @@ impl Node {
         fits.then_some(index)
     }
 
-    /// Loads the checkpoint that `manifest` names, in parts from any validator that has them; waits
-    /// for a source.
+    /// Loads the checkpoint that `manifest` names, in parts from any validator that has them; false
+    /// if nobody delivers it now, or it is another state than it claims. `replica` may be in any
+    /// state then.
     pub(super) async fn load_checkpoint(
         &mut self,
         replica: &mut Replica,
         manifest: &Manifest,
-    ) -> Result<(), Failure> {
-        loop {
-            if let Some(index) = self.checkpoint_index(manifest).await
-                && self.load_parts(replica, manifest, &index).await?
-            {
-                if replica.root() == index.root {
-                    return Ok(());
-                }
-                let (window, by) = (index.window.0 + 1, index.validator);
-                return Err(Failure::refused(format!(
-                    "the checkpoint of window {window} by {by} holds state {}, not {}; report it",
-                    replica.root(),
-                    index.root
-                )));
-            }
-            self.voice.say("nobody delivers the whole checkpoint; waiting");
-            self.pause().await?;
+    ) -> Result<bool, Failure> {
+        let Some(index) = self.checkpoint_index(manifest).await else { return Ok(false) };
+        if !self.load_parts(replica, manifest, &index).await? {
+            self.voice.say("nobody delivers the whole checkpoint; planning anew");
+            return Ok(false);
         }
+        if replica.root() != index.root {
+            let (window, by, found) = (index.window.0 + 1, index.validator, replica.root());
+            let claimed = index.root;
+            self.voice.say(&format!(
+                "the checkpoint of window {window} by {by} holds state {found}, not {claimed}; \
+                 planning anew"
+            ));
+            self.bad_checkpoints.insert(index.hash());
+            return Ok(false);
+        }
+        Ok(true)
     }
 
     async fn load_parts(
@@ -175,7 +231,7 @@ fn cut(layout: &Layout) -> Vec<Range<usize>> {
 fn encode(tensors: &[Tensor], params: &[f32]) -> Result<Vec<u8>, Failure> {
     let views = tensors.iter().map(|tensor| {
         let bytes = bytemuck::cast_slice(&params[tensor.range()]);
-        let view = TensorView::new(Dtype::F32, extents(tensor), bytes);
+        let view = TensorView::new(Dtype::F32, tensor.shape.extents(), bytes);
         (tensor.name.as_str(), view.expect("as long as its shape"))
     });
     safetensors::serialize(views, None)
@@ -190,7 +246,7 @@ fn decode(tensors: &[Tensor], part: &[u8], params: &mut [f32]) -> Option<()> {
     }
     for tensor in tensors {
         let view = file.tensor(&tensor.name).ok()?;
-        if view.dtype() != Dtype::F32 || view.shape() != extents(tensor) {
+        if view.dtype() != Dtype::F32 || view.shape() != tensor.shape.extents() {
             return None;
         }
         let values = view.data().chunks_exact(4);
@@ -199,13 +255,6 @@ fn decode(tensors: &[Tensor], part: &[u8], params: &mut [f32]) -> Option<()> {
         }
     }
     Some(())
-}
-
-fn extents(tensor: &Tensor) -> Vec<usize> {
-    match tensor.shape {
-        Shape::Vector(n) => vec![n],
-        Shape::Matrix(rows, cols) => vec![rows, cols],
-    }
 }
 
 fn bytes_max(tensors: &[Tensor]) -> u64 {

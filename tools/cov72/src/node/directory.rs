@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bucket::{Bucket, BucketError};
 use chain::{Commitment, Metagraph};
-use wire::{Announced, BlockNumber, Hotkey, Note, NoteFault, Uid, Voter, Window};
+use wire::{Announced, Announcement, BlockNumber, Hotkey, Note, NoteFault, Uid, Voter, Window};
 
 /// How a place that a stranger named becomes a bucket.
 pub(crate) type Opener = Arc<dyn Fn(&str) -> Result<Bucket, BucketError> + Send + Sync>;
@@ -24,20 +24,21 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    /// The manifest it announced last.
-    pub(crate) fn manifest(&self) -> Option<(Window, Announced)> {
+    /// The manifest it announced last, and when.
+    pub(crate) fn newest(&self) -> Option<(Announcement, BlockNumber)> {
         let (block, note) = self.note.as_ref()?;
-        let (window, hash) = note.as_ref().ok()?.manifest?;
-        Some((window, Announced { block: *block, hash }))
+        Some((note.as_ref().ok()?.manifest?, *block))
     }
 
-    /// What it announced for `window`, if that is one of its last two announcements.
+    /// What it announced for `window`, if that is one of its last two announcements. If both are,
+    /// the first one is its word.
     fn announced(&self, window: Window) -> Option<Announced> {
-        let newest = self.manifest();
+        let newest = self.newest();
+        let newest = newest.map(|(of, block)| (of.window, Announced { block, hash: of.hash }));
         let note = self.note.as_ref().and_then(|(_, note)| note.as_ref().ok());
         let before = note.and_then(|note| note.previous);
         let before = before.map(|(window, hash, block)| (window, Announced { block, hash }));
-        let both = [newest, before].into_iter().flatten();
+        let both = [before, newest].into_iter().flatten();
         both.into_iter().find(|(of, _)| *of == window).map(|(_, announced)| announced)
     }
 }
@@ -93,6 +94,19 @@ impl Directory {
             announced: seat.announced(window),
         };
         self.validators().iter().map(voter).collect()
+    }
+
+    /// Validators that announced something within `blocks` of the latest announcement of all, the
+    /// one with the most stake first. The others are silent, and nobody can wait for their word.
+    pub(crate) fn active(&self, blocks: u64) -> Vec<&Seat> {
+        let mut validators = self.validators();
+        let block = |seat: &Seat| seat.newest().map(|(_, block)| block);
+        let latest = validators.iter().filter_map(|seat| block(seat)).max();
+        validators.retain(|seat| {
+            let block = block(seat).zip(latest);
+            block.is_some_and(|(block, latest)| block.0.saturating_add(blocks) >= latest.0)
+        });
+        validators
     }
 
     /// The bucket of `hotkey`, if its note names one that opens.

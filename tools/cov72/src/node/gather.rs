@@ -17,7 +17,6 @@ use wire::{
 };
 
 use super::Node;
-use crate::failure::Failure;
 
 /// Contributions that are decoded at once; each uses all threads.
 const CHECKS_AT_ONCE: usize = 2;
@@ -88,30 +87,8 @@ pub(crate) fn merge(
 }
 
 impl Node {
-    /// What `manifest` lists. `own` is this node's object, if it has one at hand.
-    ///
-    /// # Errors
-    /// The node is asked to stop.
-    pub(crate) async fn gather(
-        &mut self,
-        manifest: &Manifest,
-        own: Option<&Bytes>,
-    ) -> Result<Option<Gathered>, Failure> {
-        const ROUNDS: u32 = 3;
-        for _ in 0..ROUNDS {
-            if let Some(gathered) = self.gather_payloads(manifest, own).await {
-                return Ok(Some(gathered));
-            }
-            if let Some(gathered) = self.gather_merged(manifest).await {
-                return Ok(Some(gathered));
-            }
-            self.pause().await?;
-        }
-        Ok(None)
-    }
-
     /// Each payload from its owner, in ranges, several at once.
-    async fn gather_payloads(
+    pub(super) async fn gather_payloads(
         &mut self,
         manifest: &Manifest,
         own: Option<&Bytes>,

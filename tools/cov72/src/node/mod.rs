@@ -6,14 +6,19 @@
 
 mod catch_up;
 mod checkpoints;
+mod course;
 mod directory;
+mod follow;
 mod gather;
+mod manifests;
+mod others;
 mod replica;
 mod rounds;
 pub(crate) mod setup;
+mod trail;
 mod voice;
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -21,16 +26,18 @@ use std::time::Duration;
 use bucket::{Body, Bucket, ObjectKey, PutMode, Spool};
 use chain::{Chain, ChainError};
 use wire::{
-    BlockNumber, BodyShape, Digest, Hotkey, Keypair, Layout, Manifest, ManifestRef, Netuid, Note,
-    RunDescription, RunId, SignedManifest, Uid, Window,
+    Announcement, BlockNumber, BodyShape, Digest, Keypair, Layout, ManifestRef, Netuid, Note,
+    RunDescription, RunId, Uid, Window,
 };
 
 use crate::failure::Failure;
-pub(crate) use checkpoints::{newest_checkpoint, publish_checkpoint};
+pub(crate) use checkpoints::{Publisher, newest_checkpoint};
+use course::Course;
 pub(crate) use directory::{Directory, Opener};
 pub(crate) use gather::{Contribution, merge};
 pub(crate) use replica::{Replica, read, write};
 pub(crate) use rounds::Outcome;
+pub(crate) use trail::Trail;
 pub(crate) use voice::Voice;
 
 /// How long a node waits, and how often it looks.
@@ -85,28 +92,22 @@ pub(crate) struct Node {
     chain: Arc<dyn Chain>,
     place: String,
     stop: Arc<AtomicBool>,
-    /// The newest manifest that counted, as far as this node followed.
-    last: Option<ManifestRef>,
     /// Newest block seen; a chain that goes back is waited for.
     head: BlockNumber,
     /// Whether the chain is behind that block now.
     is_behind_itself: bool,
     /// The newest manifest that this node announced.
-    announced: Option<(Window, Digest)>,
+    announced: Option<Announcement>,
     /// The one before it, and in which block.
     announced_before: Option<(Window, Digest, BlockNumber)>,
-    /// Manifests read lately, by author and window.
-    manifests: BTreeMap<(Window, Hotkey), SignedManifest>,
-    /// Manifests that nobody could deliver, or whose state does not follow: as if not announced.
-    void: BTreeMap<(Window, Hotkey), Digest>,
-    /// Manifests that could not be had, and since when.
-    missed: BTreeMap<(Window, Hotkey), BlockNumber>,
-    /// Whose manifests counted lately.
-    counted: BTreeMap<Window, Hotkey>,
+    /// What counted, and what cannot.
+    course: Course,
+    /// Checkpoints that hold another state than they claim.
+    bad_checkpoints: HashSet<Digest>,
+    /// Windows that passed without this node's part.
+    pub(crate) trail: Trail,
     /// Bytes read from buckets since this was last asked.
     down_bytes: u64,
-    /// Manifests that were followed since this was last asked.
-    followed: Vec<Manifest>,
 }
 
 impl Node {
@@ -115,6 +116,7 @@ impl Node {
         let hotkey = parts.keypair.hotkey();
         let uid = parts.chain.register(parts.netuid, &parts.keypair)?;
         let shape = BodyShape::new(&parts.layout, parts.run.outer.k, parts.run.outer.index_codec);
+        let course = Course::new(parts.run.genesis_root);
         let mut node = Self {
             run_id: parts.run.id(),
             run: parts.run,
@@ -131,17 +133,14 @@ impl Node {
             chain: parts.chain,
             place: parts.place,
             stop: parts.stop,
-            last: None,
             head: BlockNumber(0),
             is_behind_itself: false,
             announced: None,
             announced_before: None,
-            manifests: BTreeMap::new(),
-            void: BTreeMap::new(),
-            missed: BTreeMap::new(),
-            counted: BTreeMap::new(),
+            course,
+            bad_checkpoints: HashSet::new(),
+            trail: Trail::new(),
             down_bytes: 0,
-            followed: Vec::new(),
         };
         let kept = node.chain.commitment(node.netuid, hotkey)?;
         let kept = kept.and_then(|note| Note::parse(&note.bytes).ok());
@@ -163,17 +162,19 @@ impl Node {
 
     /// Announces a manifest that lies in the bucket already.
     pub(crate) fn announce(&mut self, window: Window, hash: Digest) -> Result<(), Failure> {
-        if let Some((window, hash)) = self.announced {
+        if let Some(before) = self.announced {
             let note = self.chain.commitment(self.netuid, self.keypair.hotkey())?;
-            self.announced_before = note.map(|note| (window, hash, note.block));
+            self.announced_before = note.map(|note| (before.window, before.hash, note.block));
         }
-        self.announced = Some((window, hash));
+        let parent_root = self.course.state;
+        self.announced = Some(Announcement { window, hash, parent_root });
         self.keep_note()
     }
 
     /// The newest manifest that this node announced, in this life or an earlier one.
-    pub(crate) fn announced(&self) -> Option<(Window, Digest)> {
-        self.announced
+    pub(crate) fn announced(&self) -> Option<ManifestRef> {
+        let Announcement { window, hash, .. } = self.announced?;
+        Some(ManifestRef { window, validator: self.keypair.hotkey(), hash })
     }
 
     fn keep_note(&self) -> Result<(), Failure> {
@@ -188,6 +189,10 @@ impl Node {
 
     /// Reads head and seats from the chain.
     pub(crate) fn refresh(&mut self) -> Result<BlockNumber, Failure> {
+        Ok(self.read_chain()?)
+    }
+
+    fn read_chain(&mut self) -> Result<BlockNumber, ChainError> {
         let head = self.chain.head()?.number;
         if head < self.head {
             let (seen, now) = (self.head, head);
@@ -211,7 +216,7 @@ impl Node {
 
     /// The newest manifest that counted, as far as this node followed.
     pub(crate) fn last(&self) -> Option<ManifestRef> {
-        self.last
+        self.course.last
     }
 
     /// When `block` was or will be made, in milliseconds since 1970, if the chain knows.
@@ -231,14 +236,14 @@ impl Node {
             if self.asked_to_stop() {
                 return Err(Failure::interrupted("stopped; the same command goes on from here"));
             }
-            match self.chain.head().map(|_| ()) {
+            match self.read_chain() {
                 Err(error @ ChainError::Damaged { .. }) => return Err(error.into()),
                 Err(error) if tried >= TRIES => return Err(error.into()),
                 Err(error) => {
                     tried += 1;
                     self.voice.say(&format!("{error}; trying again"));
                 }
-                Ok(()) => return self.refresh(),
+                Ok(head) => return Ok(head),
             }
         }
     }
@@ -277,11 +282,6 @@ impl Node {
             self.voice.say(&format!("{key} could not be put: {fault}; trying again"));
             self.pause().await?;
         }
-    }
-
-    /// Manifests that were followed since this was last asked, oldest first.
-    pub(crate) fn take_followed(&mut self) -> Vec<Manifest> {
-        std::mem::take(&mut self.followed)
     }
 
     /// Bytes read from buckets since this was last asked.

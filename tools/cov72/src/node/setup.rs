@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bucket::{Bucket, Credentials, FaultPlan, Place, PublicPlace, Spool};
-use chain::{Chain, DevChain, SystemClock};
+use chain::{Chain, Clock, DevChain, SystemClock};
 use wire::{Keypair, Layout, Netuid, RunDescription};
 
 use super::{Node, Pace, Parts, Voice};
@@ -17,6 +17,16 @@ use crate::failure::Failure;
 const REQUEST: Duration = Duration::from_secs(20);
 /// Further than this from the chain's newest block no clock of an honest machine is.
 const CLOCK_SKEW_MAX_MS: u64 = 60_000;
+
+/// Runs a node to its end.
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::ours(format!("cannot start threads: {error}")))?
+        .block_on(work)
+}
 
 /// A node's own bucket, and what others need to read it.
 pub(crate) struct OwnBucket {
@@ -79,7 +89,7 @@ pub(crate) async fn join(
     stop: Arc<AtomicBool>,
 ) -> Result<Node, Failure> {
     let chain = open_chain(&config.network.chain)?;
-    check_clock(&chain)?;
+    check_clock(&chain, SystemClock.now_ms())?;
     let OwnBucket { bucket, public } = own_bucket(config)?;
     bucket.check().await?;
     let faults = faults(&config.network.faults)?;
@@ -106,8 +116,7 @@ pub(crate) async fn join(
 }
 
 /// Refuses to start with a clock that contradicts the chain's.
-fn check_clock(chain: &dyn Chain) -> Result<(), Failure> {
-    let now_ms = chain::Clock::now_ms(&SystemClock);
+fn check_clock(chain: &dyn Chain, now_ms: u64) -> Result<(), Failure> {
     let head = chain.head()?;
     let apart_ms = now_ms.abs_diff(head.timestamp_ms);
     if apart_ms <= CLOCK_SKEW_MAX_MS {
@@ -119,4 +128,27 @@ fn check_clock(chain: &dyn Chain) -> Result<(), Failure> {
          the chain has caught up",
         apart_ms / 1_000
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use chain::{Blocks, DevChainOptions, ManualClock};
+
+    use super::*;
+
+    #[test]
+    fn a_clock_beyond_the_grace_is_refused_with_the_way_it_is_wrong() {
+        const NOW_MS: u64 = 1_000_000_000;
+        let blocks = Blocks::EveryMs(1_000);
+        let options = DevChainOptions { blocks, ..DevChainOptions::default() };
+        let chain = DevChain::in_memory(options, Arc::new(ManualClock::new(NOW_MS))).unwrap();
+        assert!(check_clock(&chain, NOW_MS + CLOCK_SKEW_MAX_MS).is_ok());
+        for (now_ms, way) in [(NOW_MS + 90_000, "90 s ahead of"), (NOW_MS - 90_000, "90 s behind")]
+        {
+            let refused = check_clock(&chain, now_ms).unwrap_err();
+            assert_eq!(refused.exit, 3);
+            assert!(refused.message.contains(way), "{}", refused.message);
+            assert!(refused.message.contains("set it by NTP"), "{}", refused.message);
+        }
+    }
 }

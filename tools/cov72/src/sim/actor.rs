@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use wire::{Keypair, StateRoot};
 
 use super::liar::Liar;
-use super::line::Line;
+use super::line::{Crook, Line};
 use super::memory::{Disk, Memory, Speed};
 use super::stage::{self, CHECKPOINT_EVERY, NETUID, PACE, Stage};
 use super::watch::{Liars, Watcher};
@@ -68,6 +68,11 @@ impl Actor {
         }
     }
 
+    /// Whether it puts what its node makes.
+    pub(super) fn is_honest(&self, stage: &Stage) -> bool {
+        self.liar.is_none() && !stage.forgers.contains_key(&self.index)
+    }
+
     /// Starts the node, if it does not run and is not gone.
     pub(super) fn start(&mut self, stage: &Arc<Stage>, liars: &Arc<Liars>) {
         if self.gone || self.task.is_some() {
@@ -85,7 +90,7 @@ impl Actor {
             watcher: Arc::new(Watcher::new(
                 stage.history.clone(),
                 (self.index, self.name.clone()),
-                self.liar.is_none(),
+                self.is_honest(stage),
                 stage.faults.is_some(),
                 Arc::clone(liars),
             )),
@@ -200,7 +205,8 @@ impl Life {
 
     fn parts(&self) -> Parts {
         let (net, index, nodes) = (Arc::clone(&self.stage.net), self.index, self.stage.net.nodes());
-        let own = Line::lying(&net, index, self.liar.clone());
+        let forger = self.stage.forgers.get(&index).cloned().map(Crook::Forger);
+        let own = Line::own(&net, index, self.liar.clone().map(Crook::Liar).or(forger));
         let (seed, faults) = (self.stage.seed, self.stage.faults.clone());
         let own = bucket_over(own, seed, faults.clone());
         let opener = move |place: &str| {
@@ -236,6 +242,9 @@ impl Life {
         });
         let dataset = stage.dataset()?;
         let mut validator = Validator::new(node, replica, dataset, CHECKPOINT_EVERY, on_record);
+        if let Some(window) = stage.history.last_recorded(self.index) {
+            validator.node.trail.skip_to(window.next());
+        }
         validator.run(stage.scale.windows).await?;
         let (window, root) = validator.state();
         Ok(End::Done { windows: window.0, root })
@@ -244,7 +253,7 @@ impl Life {
     async fn mine(self, node: Node) -> Result<End, Failure> {
         let stage = Arc::clone(&self.stage);
         let compute = runtime::Compute::F32;
-        let hands = Hands { tp: 1, threads: 1, compute, micro_batch_samples: 1 };
+        let hands = Hands { gpu: None, tp: 1, threads: 1, compute, micro_batch_samples: 1 };
         let learner = Learner::new(&stage.run, &stage.layout, stage.dataset()?, hands)?;
         let keeper = Memory {
             disk: self.disk,

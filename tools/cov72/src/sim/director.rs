@@ -62,6 +62,10 @@ impl Director {
                 director.start(index);
             }));
         }
+        for (owner, forger) in &self.stage.forgers {
+            let (net, chain) = (Arc::clone(&self.stage.net), Arc::clone(&self.stage.chain));
+            drop(tokio::task::spawn_local(Arc::clone(forger).publish_seconds(net, *owner, chain)));
+        }
         for incident in script.incidents {
             let director = Rc::clone(&self);
             tasks.push(tokio::task::spawn_local(async move { director.turn(incident).await }));
@@ -160,10 +164,10 @@ impl Director {
                 continue;
             }
             match actor.end().await {
-                Some(End::Failed(message)) if actor.liar.is_none() => {
+                Some(End::Failed(message)) if actor.is_honest(&self.stage) => {
                     history.violation(&name, &format!("it failed: {message}"));
                 }
-                Some(End::Done { windows, root }) if actor.liar.is_none() => {
+                Some(End::Done { windows, root }) if actor.is_honest(&self.stage) => {
                     if windows < self.stage.scale.windows {
                         history.violation(&name, &format!("it ended after {windows} windows"));
                     }
@@ -182,10 +186,10 @@ impl Director {
         }
     }
 
-    /// Who lies.
-    pub(super) fn liars(&self) -> Vec<usize> {
-        let lies = |actor: &&RefCell<Actor>| actor.borrow().liar.is_some();
-        self.actors.iter().filter(lies).map(|actor| actor.borrow().index).collect()
+    /// Who lies or forges.
+    pub(super) fn crooks(&self) -> Vec<usize> {
+        let is_crook = |actor: &&RefCell<Actor>| !actor.borrow().is_honest(&self.stage);
+        self.actors.iter().filter(is_crook).map(|actor| actor.borrow().index).collect()
     }
 
     /// How often each node was started.

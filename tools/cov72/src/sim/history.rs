@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use wire::{StateRoot, WindowRecord};
+use wire::{StateRoot, Window, WindowRecord};
 
 use super::clock::VirtualClock;
 
@@ -54,6 +54,13 @@ impl History {
     /// What is kept, to read or to change.
     pub(super) fn events(&self) -> MutexGuard<'_, Events> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The newest window that node `index` recorded, in this life or an earlier one.
+    pub(super) fn last_recorded(&self, index: usize) -> Option<Window> {
+        let events = self.events();
+        let records = events.records.iter().filter(|(of, _)| *of == index);
+        records.map(|(_, record)| record.window).max()
     }
 
     /// Windows that some node saw the end of.

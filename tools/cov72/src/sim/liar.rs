@@ -11,7 +11,7 @@ use wire::contribution::HEADER_BYTES;
 use wire::{BodyShape, Header, Hotkey, Keypair, SampleDigest, StateRoot, Window, contribution};
 
 use super::draw::Draw;
-use super::line::Net;
+use super::line::{Net, joined};
 
 /// How a peer lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,8 +149,4 @@ impl Liar {
         }
         Some(contribution::encode(&claims, &update, &self.keypair))
     }
-}
-
-fn joined(payload: &PutPayload) -> Vec<u8> {
-    payload.iter().flat_map(|piece| piece.iter().copied()).collect()
 }

@@ -19,6 +19,7 @@ use object_store::{
 
 use super::clock::VirtualClock;
 use super::draw::Draw;
+use super::forger::Forger;
 use super::liar::Liar;
 
 /// Usual time of half a request, in milliseconds.
@@ -70,11 +71,24 @@ impl Net {
         self.vaults.len()
     }
 
+    /// Replaces an object in its owner's bucket.
+    pub(super) async fn overwrite(&self, owner: usize, path: &Path, text: Vec<u8>) {
+        let vault = &self.vaults[owner];
+        let put = vault.store.put_opts(path, text.into(), PutOptions::default()).await;
+        put.expect("memory takes everything");
+        lock(&vault.times_ms).insert(path.clone(), self.clock.now_ms());
+    }
+
     /// An object as its owner put it.
     pub(super) async fn look(&self, owner: usize, path: &Path) -> Option<Vec<u8>> {
         let object = self.vaults[owner].store.get_opts(path, GetOptions::default()).await.ok()?;
         object.bytes().await.ok().map(|bytes| bytes.to_vec())
     }
+}
+
+/// An object's bytes in one piece.
+pub(super) fn joined(payload: &PutPayload) -> Vec<u8> {
+    payload.iter().flat_map(|piece| piece.iter().copied()).collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -88,18 +102,25 @@ pub(super) struct Line {
     asker: usize,
     owner: usize,
     /// Puts something else than it is told to.
-    liar: Option<Arc<Liar>>,
+    crook: Option<Crook>,
+}
+
+/// Who puts something else into its own bucket than its node made.
+#[derive(Clone)]
+pub(super) enum Crook {
+    Liar(Arc<Liar>),
+    Forger(Arc<Forger>),
 }
 
 impl Line {
     /// The bucket of `owner`, as `asker` sees it.
     pub(super) fn new(net: &Arc<Net>, asker: usize, owner: usize) -> Self {
-        Self { net: Arc::clone(net), asker, owner, liar: None }
+        Self { net: Arc::clone(net), asker, owner, crook: None }
     }
 
-    /// The own bucket of a liar.
-    pub(super) fn lying(net: &Arc<Net>, owner: usize, liar: Option<Arc<Liar>>) -> Self {
-        Self { net: Arc::clone(net), asker: owner, owner, liar }
+    /// The own bucket of `owner`, who may be a crook.
+    pub(super) fn own(net: &Arc<Net>, owner: usize, crook: Option<Crook>) -> Self {
+        Self { net: Arc::clone(net), asker: owner, owner, crook }
     }
 
     /// A number that no other line has.
@@ -153,8 +174,9 @@ impl ObjectStore for Line {
         payload: PutPayload,
         options: PutOptions,
     ) -> Result<PutResult> {
-        let payload = match &self.liar {
-            Some(liar) => liar.instead(&self.net, path, payload).await,
+        let payload = match &self.crook {
+            Some(Crook::Liar(liar)) => liar.instead(&self.net, path, payload).await,
+            Some(Crook::Forger(forger)) => forger.instead(path, payload),
             None => payload,
         };
         self.travel().await;

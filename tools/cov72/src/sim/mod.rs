@@ -8,6 +8,7 @@ mod actor;
 mod clock;
 mod director;
 mod draw;
+mod forger;
 mod history;
 mod liar;
 mod line;
@@ -16,6 +17,8 @@ mod quick_chain;
 mod report;
 mod script;
 mod stage;
+#[cfg(test)]
+mod troubles;
 mod watch;
 
 use std::ops::Range;
@@ -41,7 +44,8 @@ Examples:
   cov72 sim --seed 7                                      six nodes, and what seed 7 holds for them
   cov72 sim --peers 40 --validators 3 --windows 200       a larger network, for longer
   cov72 sim --seeds 0..300                                many seeds; ends with 1 if one fails
-  cov72 sim --seed 7 --only kill --history history.txt    one kind of trouble, told in full";
+  cov72 sim --seed 7 --only kill --history history.txt    one kind of trouble, told in full
+  cov72 sim --seeds 0..300 --validators 3 --only forge    a validator signs what it did not make";
 
 /// Play a whole network in virtual time, with faults drawn from a seed
 #[derive(Args, Debug)]
@@ -109,6 +113,20 @@ impl SimArgs {
         }
     }
 
+    /// Refuses kinds that need more validators than there are.
+    fn check(&self) -> Result<(), Failure> {
+        match self.only.iter().find(|kind| self.scale().validators < kind.validators_min()) {
+            Some(kind) => {
+                let (name, least) = (name(*kind), kind.validators_min());
+                Err(Failure::usage(format!(
+                    "--only {name} needs honest validators with most of the stake; use \
+                     --validators {least} or more"
+                )))
+            }
+            None => Ok(()),
+        }
+    }
+
     fn fault_plan(&self) -> Result<Option<FaultPlan>, Failure> {
         let Some(path) = &self.faults else { return Ok(None) };
         let text = std::fs::read_to_string(path)
@@ -127,15 +145,20 @@ impl SimArgs {
             text.push_str(&format!(" --faults {}", path.display()));
         }
         for kind in &self.only {
-            let name = kind.to_possible_value().expect("every kind has a name");
-            text.push_str(&format!(" --only {}", name.get_name()));
+            text.push_str(&format!(" --only {}", name(*kind)));
         }
         text
     }
 }
 
+/// What a kind is called on the command line.
+fn name(kind: Kind) -> String {
+    kind.to_possible_value().expect("every kind has a name").get_name().to_string()
+}
+
 /// Runs the command.
 pub(crate) fn run(args: &SimArgs) -> Result<(), Failure> {
+    args.check()?;
     let dir = tempfile::tempdir()
         .map_err(|error| Failure::io("make a folder in", &std::env::temp_dir(), &error))?;
     let data = dir.path().join("data");
@@ -172,7 +195,7 @@ fn play(args: &SimArgs, seed: u64, data: &Path) -> Result<Report, Failure> {
     LocalSet::new().block_on(&runtime, async {
         let script = Script::new(seed, args.scale(), &args.kinds());
         let faults = args.fault_plan()?.or_else(|| script.storage.clone());
-        let stage = Arc::new(Stage::new(seed, args.scale(), data, faults)?);
+        let stage = Arc::new(Stage::new(seed, args.scale(), data, faults, &script.forgeries)?);
         stage.history.add("sim", &format!("{script:?}"));
         let director = Director::new(&stage, &script);
         Rc::clone(&director).play(script).await;
@@ -181,8 +204,8 @@ fn play(args: &SimArgs, seed: u64, data: &Path) -> Result<Report, Failure> {
             std::fs::write(path, events.lines.concat())
                 .map_err(|error| Failure::io("write", path, &error))?;
         }
-        let (liars, lives) = (director.liars(), director.lives());
-        Ok::<_, Failure>(Report::new(&stage, &events, &liars, &lives, args.replay(seed)))
+        let (crooks, lives) = (director.crooks(), director.lives());
+        Ok::<_, Failure>(Report::new(&stage, &events, &crooks, &lives, args.replay(seed)))
     })
 }
 

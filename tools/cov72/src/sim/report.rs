@@ -45,7 +45,7 @@ impl Report {
     pub(super) fn new(
         stage: &Stage,
         events: &Events,
-        liars: &[usize],
+        crooks: &[usize],
         lives: &[u32],
         replay: String,
     ) -> Self {
@@ -55,7 +55,7 @@ impl Report {
             NodeReport {
                 name: stage.name(index),
                 role: if stage.judges(index) { "validator" } else { "miner" },
-                honest: !liars.contains(&index),
+                honest: !crooks.contains(&index),
                 lives: lives[index],
                 windows: records.by_ref().count() as u64,
                 joined_at: first.map(|(_, record)| record.window.0),

@@ -5,6 +5,7 @@ use bucket::{Fault, FaultPlan, FaultRule};
 use clap::ValueEnum;
 
 use super::draw::Draw;
+use super::forger::Forgery;
 use super::liar::Lie;
 use super::stage::Scale;
 
@@ -29,6 +30,15 @@ pub(super) enum Kind {
     Lie,
     /// Storages refuse, hang, lose answers and damage what they deliver
     Storage,
+    /// A validator signs manifests that it did not make; needs three validators
+    Forge,
+}
+
+impl Kind {
+    /// Validators that it needs, so that those who are left have most of the stake.
+    pub(super) fn validators_min(self) -> usize {
+        if self == Self::Forge { 3 } else { 1 }
+    }
 }
 
 /// What befalls whom.
@@ -59,6 +69,8 @@ pub(super) struct Script {
     pub(super) incidents: Vec<Incident>,
     /// What storages do wrong.
     pub(super) storage: Option<FaultPlan>,
+    /// Which validators forge, and how.
+    pub(super) forgeries: Vec<(usize, Forgery)>,
 }
 
 /// Windows at the end in which nothing happens any more, so that everybody comes together.
@@ -81,13 +93,15 @@ impl Script {
         let last = scale.windows.saturating_sub(HEALING_WINDOWS).max(1);
         let script = Self { starts: vec![0; scale.validators + scale.peers], ..Self::default() };
         let mut writer = Writer { draw: Draw::new(seed, "script"), scale, last, script };
-        for &kind in kinds {
+        let possible = kinds.iter().filter(|kind| scale.validators >= kind.validators_min());
+        for &kind in possible {
             // Alone, a kind surely happens.
             let often = kinds.len() == 1;
             for _ in 0..writer.count(kind, often) {
                 writer.add(kind);
             }
         }
+        writer.keep_the_majority_honest();
         writer.script
     }
 }
@@ -101,7 +115,7 @@ impl Writer {
             Kind::Kill => 1 + peers * long / 8,
             Kind::ValidatorKill | Kind::Split | Kind::BitFlip => 1 + long / 2,
             Kind::ValidatorsGone => 1 + long / 8,
-            Kind::Storage => 1,
+            Kind::Storage | Kind::Forge => 1,
         };
         let rare = matches!(kind, Kind::ValidatorsGone | Kind::Split) && self.draw.chance(0.5);
         match (often, rare) {
@@ -145,6 +159,16 @@ impl Writer {
         FaultPlan { rules: rules.collect() }
     }
 
+    /// While one validator forges, no other one goes for good.
+    fn keep_the_majority_honest(&mut self) {
+        let Script { incidents, forgeries, .. } = &mut self.script;
+        for Incident { turn, .. } in incidents.iter_mut().filter(|_| !forgeries.is_empty()) {
+            if let Turn::Kill { back_after: back_after @ None, .. } = turn {
+                *back_after = Some(1);
+            }
+        }
+    }
+
     fn add(&mut self, kind: Kind) {
         let nodes = self.script.starts.len();
         let window = self.draw.between(0, self.last - 1);
@@ -162,6 +186,12 @@ impl Writer {
             }
             Kind::Storage => {
                 self.script.storage = Some(self.storage());
+                return;
+            }
+            Kind::Forge => {
+                let node = self.draw.between(0, self.scale.validators as u64 - 1) as usize;
+                let forgery = *self.draw.of(&Forgery::ALL);
+                self.script.forgeries.push((node, forgery));
                 return;
             }
             Kind::Leave => Turn::Leave { node: self.peer() },

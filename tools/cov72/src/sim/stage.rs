@@ -1,6 +1,7 @@
 //! What all nodes of a simulation share: the run of a very small model, its data, the chain, the
 //! network between them, and the history that they write.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +10,11 @@ use bucket::FaultPlan;
 use chain::{Blocks, Chain, DevChain, DevChainOptions};
 use runtime::Device;
 use runtime::dataset::{Dataset, DatasetWriter, Provenance, SAMPLE_TOKENS};
-use wire::{BlockNumber, Keypair, Layout, ModelSpec, Netuid, RunDescription, StateTree, Windows};
+use wire::{BlockNumber, Keypair, Layout, ModelSpec, Netuid, RunDescription, Windows};
 
 use super::clock::VirtualClock;
 use super::draw::{self, Draw};
+use super::forger::{Forger, Forgery};
 use super::history::History;
 use super::line::Net;
 use super::quick_chain::QuickChain;
@@ -61,6 +63,8 @@ pub(super) struct Stage {
     pub(super) clock: VirtualClock,
     /// What storages do wrong.
     pub(super) faults: Option<FaultPlan>,
+    /// Validators that forge, by their number.
+    pub(super) forgers: BTreeMap<usize, Arc<Forger>>,
 }
 
 impl Stage {
@@ -70,18 +74,23 @@ impl Stage {
         scale: Scale,
         data: &Path,
         faults: Option<FaultPlan>,
+        forgeries: &[(usize, Forgery)],
     ) -> Result<Self, Failure> {
         let clock = VirtualClock::new();
         let options =
             DevChainOptions { blocks: Blocks::EveryMs(BLOCK_MS), ..DevChainOptions::default() };
         let chain = DevChain::in_memory(options, Arc::new(clock))?;
-        let mut stakes = Draw::new(seed, "stakes");
-        for index in 0..scale.validators {
-            let stake_rao = stakes.between(10, 100) * 1_000_000_000;
+        for (index, stake_rao) in stakes_rao(seed, scale, forgeries).into_iter().enumerate() {
             chain.set_stake(keypair(seed, index).hotkey(), stake_rao)?;
         }
         let device = Device::cpu(1).map_err(model::ModelError::from)?;
-        let (run, layout) = describe_run(seed, data, &device)?;
+        let (run, layout) = describe_run(seed, data)?;
+        let forger = |&(index, forgery): &(usize, Forgery)| {
+            let draw = Draw::new(seed, &format!("forger {index}"));
+            let forger = Forger::new(forgery, keypair(seed, index), layout.hash(), draw);
+            (index, Arc::new(forger))
+        };
+        let forgers: BTreeMap<_, _> = forgeries.iter().map(forger).collect();
         Ok(Self {
             seed,
             scale,
@@ -89,11 +98,12 @@ impl Stage {
             layout,
             data: data.to_path_buf(),
             device,
-            chain: Arc::new(QuickChain::new(chain)),
+            chain: Arc::new(QuickChain::new(chain, forgers.values().cloned().collect())),
             net: Arc::new(Net::new(scale.validators + scale.peers, seed, clock)),
             history: History::new(clock),
             clock,
             faults,
+            forgers,
         })
     }
 
@@ -119,6 +129,21 @@ impl Stage {
     pub(super) fn chain(&self) -> Arc<dyn Chain> {
         Arc::clone(&self.chain) as _
     }
+}
+
+/// The stake behind each validator. All forgers together have at most 0.9 of what the others have,
+/// and one alone mostly more than any of them.
+fn stakes_rao(seed: u64, scale: Scale, forgeries: &[(usize, Forgery)]) -> Vec<u64> {
+    let mut draw = Draw::new(seed, "stakes");
+    let mut stakes: Vec<u64> =
+        (0..scale.validators).map(|_| draw.between(10, 100) * 1_000_000_000).collect();
+    let forges = |index: usize| forgeries.iter().any(|(of, _)| *of == index);
+    let honest: u64 = (0..stakes.len()).filter(|i| !forges(*i)).map(|i| stakes[i]).sum();
+    for index in (0..stakes.len()).filter(|index| forges(*index)) {
+        let share = draw.between(50, 90);
+        stakes[index] = honest / 100 * share / forgeries.len() as u64;
+    }
+    stakes
 }
 
 /// The key of node `index`.
@@ -149,11 +174,7 @@ pub(super) fn write_corpus(dir: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn describe_run(
-    seed: u64,
-    data: &Path,
-    device: &Device,
-) -> Result<(RunDescription, Layout), Failure> {
+fn describe_run(seed: u64, data: &Path) -> Result<(RunDescription, Layout), Failure> {
     let mut config = Config::named("nano")?;
     config.name = "simulation".to_string();
     config.seed = seed;
@@ -172,11 +193,8 @@ fn describe_run(
     config.inner.steps = 1;
     config.inner.batch_samples = 1;
     let layout = model::layout_of(&config.model)?;
-    let mut genesis = vec![0.0; layout.params()];
-    model::initial_params(&config.model, config.seed, &mut genesis)?;
-    let root = device.install(|| StateTree::of_params(&layout, &genesis)).root();
     let owner = Keypair::from_seed(draw::bytes(seed, "owner"));
     let dataset = Dataset::open(data)?;
-    let run = describe(&config, &dataset, owner.hotkey(), root);
+    let run = describe(&config, &dataset, owner.hotkey())?;
     Ok((RunDescription { windows: WINDOWS, ..run }, layout))
 }

@@ -33,6 +33,8 @@ struct State {
     last: Option<(u64, StateRoot)>,
     /// Tensor in which a bit was flipped and not mended yet.
     flipped: Option<String>,
+    /// Whether a step was taken since then, by which it should have been noticed.
+    stepped: bool,
 }
 
 impl Watcher {
@@ -54,12 +56,14 @@ impl Watcher {
     /// A bit of `tensor` was flipped.
     pub(super) fn flipped(&self, tensor: &str) {
         self.history.add(&self.name, &format!("a bit of {tensor} flips"));
-        self.state().flipped = Some(tensor.to_string());
+        let mut state = self.state();
+        (state.flipped, state.stepped) = (Some(tensor.to_string()), false);
     }
 
-    /// The tensor in which a bit was flipped, if nobody noticed yet.
+    /// The tensor in which a bit was flipped, if nobody noticed yet and somebody could.
     pub(super) fn unmended(&self) -> Option<String> {
-        self.state().flipped.clone()
+        let state = self.state();
+        state.flipped.clone().filter(|_| state.stepped)
     }
 
     /// Takes the node's record of a window.
@@ -150,8 +154,12 @@ impl Voice for Watcher {
     fn say(&self, text: &str) {
         self.history.add(&self.name, text);
         let mut state = self.state();
-        let is_noticed =
-            |tensor: &String| text.contains("taking them anew") && text.contains(tensor.as_str());
+        // Where nobody delivers the state before, a node goes to a later one, and never learns
+        // which of its tensors was wrong.
+        let is_noticed = |tensor: &String| {
+            (text.contains("taking them anew") && text.contains(tensor.as_str()))
+                || text.contains("led this node to another state")
+        };
         if state.flipped.as_ref().is_some_and(is_noticed) {
             state.flipped = None;
         }

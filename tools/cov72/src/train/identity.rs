@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use wire::{
-    BlockNumber, Dataset, Digest, Hotkey, RunDescription, Shard, StateRoot, Windows, protocol,
+    BlockNumber, Dataset, Digest, Hotkey, RunDescription, Shard, StateTree, Windows, protocol,
 };
 
 use crate::config::Config;
@@ -21,14 +21,16 @@ pub(crate) fn describe_dataset(dataset: &runtime::dataset::Dataset) -> Dataset {
     Dataset { shards: shards.collect() }
 }
 
-/// The description of a run on this machine.
+/// The description of a run on this machine, for which its first parameters are drawn.
 pub(crate) fn describe(
     config: &Config,
     dataset: &runtime::dataset::Dataset,
     owner: Hotkey,
-    genesis_root: StateRoot,
-) -> RunDescription {
-    RunDescription {
+) -> Result<RunDescription, Failure> {
+    let layout = model::layout_of(&config.model)?;
+    let mut genesis = vec![0.0; layout.params()];
+    model::initial_params(&config.model, config.seed, &mut genesis)?;
+    Ok(RunDescription {
         version: protocol::RUN_VERSION,
         name: config.name.clone(),
         owner,
@@ -38,8 +40,8 @@ pub(crate) fn describe(
         inner: config.inner.clone(),
         outer: config.outer.clone(),
         dataset: describe_dataset(dataset),
-        genesis_root,
-    }
+        genesis_root: StateTree::of_params(&layout, &genesis).root(),
+    })
 }
 
 /// Refuses a configuration whose numbers are not those of the network's run, or data that is not

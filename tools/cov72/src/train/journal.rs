@@ -7,7 +7,7 @@ use std::io::Write;
 
 use model::StepReport;
 use serde::{Deserialize, Serialize};
-use wire::WindowRecord;
+use wire::{Window, WindowRecord};
 
 use super::folder::RunFolder;
 use crate::failure::Failure;
@@ -68,7 +68,7 @@ impl Journal {
         record: WindowRecord,
         steps: Steps,
     ) -> Result<(), Failure> {
-        append(folder, WINDOWS, &record)?;
+        append_window(folder, &record)?;
         append(folder, STEPS, &steps)?;
         self.windows.push(record);
         self.steps.push(steps);
@@ -98,6 +98,17 @@ fn read<T: for<'de> Deserialize<'de>>(
 fn rewrite<T: Serialize>(folder: &RunFolder, name: &str, records: &[T]) -> Result<(), Failure> {
     let text: String = records.iter().map(line).collect();
     folder.replace(name, text.as_bytes())
+}
+
+/// Appends the record of a window.
+pub(crate) fn append_window(folder: &RunFolder, record: &WindowRecord) -> Result<(), Failure> {
+    append(folder, WINDOWS, record)
+}
+
+/// The newest window that a record was kept of.
+pub(crate) fn last_window(folder: &RunFolder) -> Result<Option<Window>, Failure> {
+    let records = read(folder, WINDOWS, |_: &WindowRecord| true)?;
+    Ok(records.into_iter().map(|record| record.window).max())
 }
 
 fn append<T: Serialize>(folder: &RunFolder, name: &str, record: &T) -> Result<(), Failure> {

@@ -36,8 +36,10 @@ pub(crate) struct Learner {
 }
 
 /// How this node shares the work out.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Hands {
+    /// The GPU that trains, if one does.
+    pub(crate) gpu: Option<Device>,
     pub(crate) tp: usize,
     pub(crate) threads: usize,
     pub(crate) compute: Compute,
@@ -54,8 +56,11 @@ impl Learner {
     ) -> Result<Self, Failure> {
         let seq_len = run.model.seq_len;
         let sequences = hands.micro_batch_samples * wire::protocol::SAMPLE_TOKENS / seq_len;
-        let trainer = Trainer::new(&run.model, hands.tp, hands.threads, sequences)?
-            .with_compute(hands.compute);
+        let trainer = match hands.gpu {
+            None => Trainer::new(&run.model, hands.tp, hands.threads, sequences)?
+                .with_compute(hands.compute),
+            Some(gpu) => Trainer::on_gpu(&run.model, gpu, hands.threads, sequences)?,
+        };
         let eos = dataset.description().and_then(|description| description.eos);
         let outer = &run.outer;
         let (k, beta, quantiser) = (outer.k, outer.beta as f32, outer.quantiser);
@@ -69,7 +74,7 @@ impl Learner {
         })
     }
 
-    /// Where it computes.
+    /// Where whole vectors are: the host.
     pub(crate) fn device(&self) -> &Device {
         self.trainer.device()
     }
@@ -117,7 +122,7 @@ impl Learner {
         shared: &RwLock<Buffer<f32>>,
         residual: &RwLock<Buffer<f32>>,
     ) -> Result<&[SparseTensor], Failure> {
-        let (local, scratch) = self.trainer.params_and_scratch();
+        let (local, scratch) = self.trainer.params_and_scratch()?;
         let (shared, residual) = (read(shared), read(residual));
         let (from, kept) = (shared.view(), residual.view());
         Ok(self.compressor.compress(from, local.view(), kept, scratch.view_mut())?)
@@ -125,17 +130,22 @@ impl Learner {
 
     /// Commits the residual of the last [`Learner::compress`]. What was sent and did not count
     /// stays in it.
-    pub(crate) fn settle(&mut self, residual: &RwLock<Buffer<f32>>, counted: bool) {
-        let (_, scratch) = self.trainer.params_and_scratch();
+    pub(crate) fn settle(
+        &mut self,
+        residual: &RwLock<Buffer<f32>>,
+        counted: bool,
+    ) -> Result<(), Failure> {
+        let (_, scratch) = self.trainer.params_and_scratch()?;
         if !counted {
             self.compressor.take_back(scratch.view_mut());
         }
         std::mem::swap(scratch, &mut *write(residual));
+        Ok(())
     }
 
     /// AdamW's moments.
-    pub(crate) fn moments(&self) -> Arc<RwLock<Moments>> {
-        self.trainer.moments()
+    pub(crate) fn moments(&self) -> Result<Arc<RwLock<Moments>>, Failure> {
+        Ok(self.trainer.moments()?)
     }
 
     /// Sets AdamW's moments.

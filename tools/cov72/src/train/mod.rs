@@ -20,12 +20,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use model::{MemoryPlan, Stop, available_memory, peak_memory};
+use model::{MemoryPlan, Stop, available_memory};
 use runtime::dataset::{Dataset, synth};
+use runtime::{Device, Storage};
 
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::node::Voice;
+use crate::node::{Voice, setup};
 use keeper::Desk;
 use progress::human;
 use summary::{Facts, Summary};
@@ -33,7 +34,7 @@ use summary::{Facts, Summary};
 pub(crate) use args::TrainArgs;
 pub(crate) use folder::RunFolder;
 pub(crate) use identity::{agree_with_network, describe};
-pub(crate) use journal::Steps;
+pub(crate) use journal::{Steps, append_window, last_window};
 pub(crate) use keeper::Keeper;
 pub(crate) use learner::{Hands, Learner, assignment};
 pub(crate) use network::Network;
@@ -50,7 +51,8 @@ const CORPUS_SEED: u64 = 72;
 pub(crate) fn run(args: &TrainArgs) -> Result<(), Failure> {
     let stop = stop_on_interrupt()?;
     let (config, run) = args.resolve()?;
-    let plan = memory_plan(&config)?;
+    let gpu = config.device()?.open_gpu()?;
+    let plan = memory_plan(&config, gpu.as_ref())?;
     let folder = RunFolder::claim(&config.dir())?;
     let in_network = run.is_some();
     if folder.holds_a_run() && !args.resume && !in_network {
@@ -67,21 +69,15 @@ pub(crate) fn run(args: &TrainArgs) -> Result<(), Failure> {
         folder.dir().to_path_buf(),
     ));
     greet(&screen, &config, &plan, &dataset, &folder);
-    let done = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::ours(format!("cannot start threads: {error}")))?
-        .block_on(async {
-            let start = start::Start { config: &config, folder, dataset, screen, stop };
-            let mut peer = match run {
-                Some(run) => start.in_network(run).await?,
-                None => start.alone()?,
-            };
-            let end = peer.run(config.windows).await?;
-            Ok::<_, Failure>((peer, end))
-        });
-    let (peer, end) = done?;
+    let (peer, end) = setup::block_on(async {
+        let start = start::Start { config: &config, folder, dataset, gpu, screen, stop };
+        let mut peer = match run {
+            Some(run) => start.in_network(run).await?,
+            None => start.alone()?,
+        };
+        let end = peer.run(config.windows).await?;
+        Ok((peer, end))
+    })?;
     peer.keeper.screen().close();
     if end == Stop::Asked {
         let (window, dir) = (peer.windows(), peer.keeper.folder.dir().display());
@@ -107,18 +103,27 @@ pub(crate) fn stop_on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
 }
 
 /// What the run will hold, refused here if the machine does not have it.
-fn memory_plan(config: &Config) -> Result<MemoryPlan, Failure> {
-    let plan = MemoryPlan::new(&config.model, config.node.tp, config.micro_batch_sequences())?;
-    match available_memory() {
-        Some(has) if has < plan.total() => Err(Failure::precondition(format!(
-            "preset {} needs {} of memory, this machine has {} free; use a smaller --preset (there \
-             are {})",
+fn memory_plan(config: &Config, gpu: Option<&Device>) -> Result<MemoryPlan, Failure> {
+    let storage = gpu.map_or(Storage::Host, Device::storage);
+    let sequences = config.micro_batch_sequences();
+    let plan = MemoryPlan::new(&config.model, config.node.tp, sequences, storage)?;
+    let (on_host, on_gpu) = (plan.host() as u64, plan.gpu() as u64);
+    let host_has = available_memory().map_or(u64::MAX, |has| has as u64);
+    let gpu_has = match gpu {
+        Some(Device::Gpu(gpu)) => gpu.facts().memory_bytes,
+        _ => u64::MAX,
+    };
+    let short = [("this machine", on_host, host_has), ("the GPU", on_gpu, gpu_has)];
+    match short.into_iter().find(|(_, needs, has)| has < needs) {
+        None => Ok(plan),
+        Some((whose, needs, has)) => Err(Failure::precondition(format!(
+            "preset {} needs {} of memory, {whose} has {} free; use a smaller --preset (there are \
+             {})",
             config.preset,
-            human_bytes(plan.total() as u64),
-            human_bytes(has as u64),
+            human_bytes(needs),
+            human_bytes(has),
             model::preset_names().collect::<Vec<_>>().join(", ")
         ))),
-        _ => Ok(plan),
     }
 }
 
@@ -159,19 +164,23 @@ fn greet(
     dataset: &Dataset,
     folder: &RunFolder,
 ) {
+    let on_gpu = match plan.gpu() {
+        0 => String::new(),
+        bytes => format!(", {} on {}", human_bytes(bytes as u64), config.node.device),
+    };
     screen.say(&format!(
-        "{}: {} parameters, {} samples of {} tokens, {} windows of {} inner steps, {} of memory, \
-         in {}",
+        "{}: {} parameters, {} samples of {} tokens, {} windows of {} inner steps, {} of \
+         memory{on_gpu}, in {}",
         config.name,
         human(plan.params as f64),
         dataset.samples(),
         wire::protocol::SAMPLE_TOKENS,
         config.windows,
         config.inner.steps,
-        human_bytes(plan.total() as u64),
+        human_bytes(plan.host() as u64),
         folder.dir().display()
     ));
-    if !config.node.compute.is_native() {
+    if plan.gpu() == 0 && !config.node.compute.is_native() {
         screen.say(
             "this processor has no AVX512-BF16: bf16 rounds as it should, and is as slow as f32",
         );
@@ -203,7 +212,7 @@ fn report(
     let picture = folder.path("loss.svg").display().to_string();
     eprintln!("{}", summary.text(&config.name, &resume, &picture));
     if args.verbose {
-        eprintln!("{}", summary::details(&journal, plan, peak_memory()));
+        eprintln!("{}", summary::details(&journal, plan));
     }
     if args.json {
         let text = serde_json::to_string_pretty(&summary).expect("a summary is plain data");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bucket::{KeyPrefix, ObjectKey};
 use tokio::time::Instant;
-use wire::{Manifest, Role, Span, Window, WindowRecord};
+use wire::{Manifest, Phases, Role, Span, Window, WindowRecord};
 
 use super::rounds::{Closed, Sent};
 use crate::failure::Failure;
@@ -20,8 +20,6 @@ pub(crate) struct Network {
     span: Span,
     /// Whether the node saw the window of `span` begin.
     in_step: bool,
-    /// Manifests of windows that it did not contribute to.
-    listened: Vec<Manifest>,
     /// Windows of which the bucket holds a contribution.
     kept: BTreeSet<Window>,
     /// The newest windows that ended with a manifest, at most [`CONTRIBUTIONS_KEPT`].
@@ -33,7 +31,7 @@ impl Network {
     pub(crate) fn new(node: Node) -> Self {
         let span = node.run.windows.first();
         let (kept, counted) = (BTreeSet::new(), BTreeSet::new());
-        Self { node, span, in_step: false, listened: Vec::new(), kept, counted }
+        Self { node, span, in_step: false, kept, counted }
     }
 
     /// Catches up and waits for a window from its beginning on.
@@ -56,18 +54,8 @@ impl Network {
 
     /// Records of windows that passed since this was last asked without a contribution.
     pub(super) fn take_records(&mut self) -> Vec<WindowRecord> {
-        let mut manifests = self.node.take_followed();
-        manifests.append(&mut self.listened);
-        manifests.sort_by_key(|manifest| manifest.window);
-        let record = |manifest: Manifest| {
-            let (run, root) = (self.node.run_id, manifest.parent_root);
-            let mut record =
-                WindowRecord::new(run, manifest.window, self.node.uid, Role::Miner, root);
-            record.accepted = manifest.accepted.iter().map(|accepted| accepted.uid).collect();
-            (record.rejected, record.root) = (manifest.rejected, manifest.root);
-            record
-        };
-        manifests.into_iter().map(record).collect()
+        let (run, uid) = (self.node.run_id, self.node.uid);
+        self.node.trail.take(run, uid, Role::Miner)
     }
 
     /// Follows the window of `span` to its end without contributing to it.
@@ -75,20 +63,26 @@ impl Network {
         let span = self.span;
         let window = span.window.0 + 1;
         self.node.voice.doing(&format!("listening until window {window} is over"));
-        match self.node.outcome(span).await? {
-            Outcome::Counted(manifest) => {
-                self.node.follow(replica, &manifest).await?;
-                self.span = self.node.pass(&manifest);
-                self.listened.push(*manifest);
-                self.in_step = true;
+        loop {
+            match self.node.outcome(span).await? {
+                Outcome::Counted(manifest) => {
+                    let phases = &mut Phases::default();
+                    if !self.node.follow(replica, &manifest, None, phases).await? {
+                        continue;
+                    }
+                    self.node.trail.counted(&manifest);
+                    self.span = self.node.pass(&manifest);
+                    self.in_step = true;
+                }
+                Outcome::Null => {
+                    self.node.trail.nothing_until(span.window.next(), replica.root());
+                    self.span = self.node.pass_null(span);
+                    self.in_step = true;
+                }
+                Outcome::Behind(..) => self.in_step = false,
             }
-            Outcome::Null => {
-                self.span = self.node.pass_null(span);
-                self.in_step = true;
-            }
-            Outcome::Behind(_) => self.in_step = false,
+            return Ok(());
         }
-        Ok(())
     }
 
     pub(super) async fn put(&mut self, sent: &Sent) -> Result<bool, Failure> {
@@ -105,57 +99,38 @@ impl Network {
         sent: &Sent,
         record: &mut WindowRecord,
     ) -> Result<Closed, Failure> {
-        let clock = Instant::now();
-        self.node.voice.doing("waiting for the manifest");
-        let outcome = self.node.outcome(self.span).await?;
-        record.phases.wait_s = clock.elapsed().as_secs_f64();
-        let counted = match outcome {
-            Outcome::Counted(manifest) => {
-                self.apply(replica, &manifest, sent, record).await?;
-                self.span = self.node.pass(&manifest);
-                self.note(&manifest, record)
-            }
-            Outcome::Null => {
-                let window = self.span.window.0 + 1;
-                self.node.voice.say(&format!("window {window} ended without a manifest"));
-                self.span = self.node.pass_null(self.span);
-                false
-            }
-            Outcome::Behind(_) => {
-                self.span = self.node.catch_up(replica, self.span).await?;
-                self.in_step = false;
-                // The state is that of a later window: there is no record of this one.
-                let counted = self.node.counted_manifest(record.window);
-                let counted = counted.is_some_and(|manifest| manifest.accepts(self.node.uid));
-                return Ok(Closed { counted, passed_over: true });
+        let counted = loop {
+            let clock = Instant::now();
+            self.node.voice.doing("waiting for the manifest");
+            let outcome = self.node.outcome(self.span).await?;
+            record.phases.wait_s += clock.elapsed().as_secs_f64();
+            match outcome {
+                Outcome::Counted(manifest) => {
+                    let (own, phases) = (Some(&sent.object), &mut record.phases);
+                    if self.node.follow(replica, &manifest, own, phases).await? {
+                        self.span = self.node.pass(&manifest);
+                        break self.note(&manifest, record);
+                    }
+                }
+                Outcome::Null => {
+                    let window = self.span.window.0 + 1;
+                    self.node.voice.say(&format!("window {window} ended without a manifest"));
+                    self.span = self.node.pass_null(self.span);
+                    break false;
+                }
+                Outcome::Behind(..) => {
+                    self.span = self.node.catch_up(replica, self.span).await?;
+                    self.in_step = false;
+                    // The state is that of a later window, and what is known of this one is on the
+                    // trail.
+                    let counted = self.node.counted_manifest(record.window);
+                    let counted = counted.is_some_and(|manifest| manifest.accepts(self.node.uid));
+                    return Ok(Closed { counted, passed_over: true });
+                }
             }
         };
         record.down_bytes = self.node.take_down_bytes();
         Ok(Closed { counted, passed_over: false })
-    }
-
-    async fn apply(
-        &mut self,
-        replica: &mut Replica,
-        manifest: &Manifest,
-        sent: &Sent,
-        record: &mut WindowRecord,
-    ) -> Result<(), Failure> {
-        let clock = Instant::now();
-        self.node.voice.doing("gathering");
-        let at_parent = replica.root() == manifest.parent_root;
-        let gathered = self.node.gather(manifest, Some(&sent.object)).await?;
-        record.phases.gather_s = clock.elapsed().as_secs_f64();
-        if let Some(gathered) = gathered.filter(|_| at_parent) {
-            let clock = Instant::now();
-            replica.step(&gathered)?;
-            record.phases.outer_s = clock.elapsed().as_secs_f64();
-            let clock = Instant::now();
-            replica.hash();
-            record.phases.root_s = clock.elapsed().as_secs_f64();
-        }
-        // Nothing to do when the state is the manifest's; otherwise this node's is mended.
-        self.node.follow(replica, manifest).await
     }
 
     /// Takes the manifest's verdicts into the record; whether the own contribution counts.

@@ -46,7 +46,7 @@ impl<K: Keeper + Send> Peer<K> {
         let mut state = Snapshot {
             shared: vector(),
             residual: vector(),
-            moments: learner.moments(),
+            moments: learner.moments()?,
             progress: Progress {
                 run_id: run.id(),
                 windows: 0,
@@ -149,7 +149,7 @@ impl<K: Keeper + Send> Peer<K> {
         record.phases.put_s = clock.elapsed().as_secs_f64();
 
         let closed = self.rounds.close(&mut self.replica, &sent, &mut record).await?;
-        self.learner.settle(&self.state.residual, closed.counted);
+        self.learner.settle(&self.state.residual, closed.counted)?;
         record.root = self.replica.root();
         self.save(&mut record)?;
         self.rounds.next(window).await?;
@@ -234,7 +234,7 @@ impl<K: Keeper + Send> Peer<K> {
         progress.samples += record.tokens / protocol::SAMPLE_TOKENS as u64;
         progress.state_root = record.root;
         let clock = Instant::now();
-        self.state.moments = self.learner.moments();
+        self.state.moments = self.learner.moments()?;
         self.keeper.save(self.state.clone())?;
         record.phases.checkpoint_s = clock.elapsed().as_secs_f64();
         Ok(())

@@ -51,8 +51,8 @@ impl Rounds {
     pub(super) fn resume(&mut self, window: u64) {
         match self {
             Self::Alone(alone) => alone.resume(window),
-            // Chain and manifests say where the network is.
-            Self::Network(_) => {}
+            // Chain and manifests say where the network is; windows before this one have a record.
+            Self::Network(network) => network.node.trail.skip_to(Window(window)),
         }
     }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use model::initial_params;
+use runtime::Device;
 use runtime::dataset::Dataset;
-use wire::{Keypair, Layout, RunDescription, SignedRun, StateTree};
+use wire::{Keypair, Layout, RunDescription, SignedRun};
 
 use super::alone::Alone;
 use super::folder::RunFolder;
@@ -25,6 +25,8 @@ pub(super) struct Start<'a> {
     pub(super) config: &'a Config,
     pub(super) folder: RunFolder,
     pub(super) dataset: Dataset,
+    /// The GPU that trains, if one does.
+    pub(super) gpu: Option<Device>,
     pub(super) screen: Arc<Screen>,
     pub(super) stop: Arc<AtomicBool>,
 }
@@ -32,20 +34,16 @@ pub(super) struct Start<'a> {
 impl Start<'_> {
     /// A miner whose own contribution is the round.
     pub(super) fn alone(self) -> Result<Peer<Desk>, Failure> {
-        let Self { config, folder, dataset, screen, stop } = self;
+        let Self { config, folder, dataset, gpu, screen, stop } = self;
         let keypair = folder.keypair()?;
         let layout = model::layout_of(&config.model)?;
         if !folder.holds_a_run() {
             folder.keep_config(config)?;
         }
-        let mut genesis = vec![0.0; layout.params()];
-        initial_params(&config.model, config.seed, &mut genesis)?;
-        let root = StateTree::of_params(&layout, &genesis).root();
-        drop(genesis);
-        let wanted = identity::describe(config, &dataset, keypair.hotkey(), root);
+        let wanted = identity::describe(config, &dataset, keypair.hotkey())?;
         let run = agree_on_run(&folder, wanted, &keypair)?;
         folder.keep_config(config)?;
-        let learner = Learner::new(&run, &layout, dataset, hands(config))?;
+        let learner = Learner::new(&run, &layout, dataset, hands(config, gpu))?;
         let voice = Arc::clone(&screen) as _;
         let alone = Alone::open_folder(&folder, &run, &layout, keypair, stop, voice)?;
         let desk = Desk::open(folder, screen, run.id(), &layout)?;
@@ -54,19 +52,20 @@ impl Start<'_> {
 
     /// A miner of the network that the configuration names.
     pub(super) async fn in_network(self, run: RunDescription) -> Result<Peer<Desk>, Failure> {
-        let Self { config, folder, dataset, screen, stop } = self;
+        let Self { config, folder, dataset, gpu, screen, stop } = self;
         identity::agree_with_network(&run, config, &dataset)?;
         let layout: Layout = model::layout_of(&run.model)?;
         let (keypair, voice) = (folder.keypair()?, Arc::clone(&screen) as _);
         let node = setup::join(config, &run, &layout, keypair, voice, stop).await?;
-        let learner = Learner::new(&run, &layout, dataset, hands(config))?;
+        let learner = Learner::new(&run, &layout, dataset, hands(config, gpu))?;
         let desk = Desk::open(folder, screen, run.id(), &layout)?;
         Peer::start(run, &layout, learner, Rounds::Network(Box::new(Network::new(node))), desk)
     }
 }
 
-fn hands(config: &Config) -> Hands {
+fn hands(config: &Config, gpu: Option<Device>) -> Hands {
     Hands {
+        gpu,
         tp: config.node.tp,
         threads: config.threads(),
         compute: config.node.compute,

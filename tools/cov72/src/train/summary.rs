@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use model::MemoryPlan;
+use model::{MemoryPlan, file_memory, peak_memory};
 use serde::Serialize;
 use wire::{Phases, StateRoot};
 
@@ -111,7 +111,7 @@ impl Summary {
 }
 
 /// Where the time and the memory of a run went, for `--verbose`.
-pub(super) fn details(journal: &Journal, plan: &MemoryPlan, peak_bytes: Option<usize>) -> String {
+pub(super) fn details(journal: &Journal, plan: &MemoryPlan) -> String {
     let mut sum = Phases::default();
     for Phases {
         train_s,
@@ -138,13 +138,18 @@ pub(super) fn details(journal: &Journal, plan: &MemoryPlan, peak_bytes: Option<u
         sum.other_s += other_s;
     }
     let bytes = |bytes: usize| human_bytes(bytes as u64);
-    let peak = peak_bytes.map_or("not known".to_string(), |peak| {
-        format!("{} ({:.2}x of planned)", bytes(peak), peak as f64 / plan.total() as f64)
+    let peak = peak_memory().zip(file_memory()).map_or("not known".to_string(), |(peak, files)| {
+        let times = peak as f64 / plan.host() as f64;
+        format!("{} ({times:.2}x of planned), {} of it mapped files", bytes(peak), bytes(files))
     });
+    let planned = match plan.gpu() {
+        0 => bytes(plan.host()),
+        on_gpu => format!("{} and {} on the GPU", bytes(plan.host()), bytes(on_gpu)),
+    };
     format!(
         "  seconds      train {:.2}, compress {:.3}, put {:.3}, gather {:.3}, decode {:.3}, \
          outer {:.3}, root {:.3}, checkpoint {:.3}, wait {:.3}, other {:.3}\n  \
-         memory       planned {}: inner {}, round {}, activations {}; peak {peak}",
+         memory       planned {planned}: inner {}, round {}, activations {}; peak {peak}",
         sum.train_s,
         sum.compress_s,
         sum.put_s,
@@ -155,7 +160,6 @@ pub(super) fn details(journal: &Journal, plan: &MemoryPlan, peak_bytes: Option<u
         sum.checkpoint_s,
         sum.wait_s,
         sum.other_s,
-        bytes(plan.total()),
         bytes(plan.inner),
         bytes(plan.round),
         bytes(plan.activations),

@@ -4,18 +4,18 @@ mod judge;
 mod patience;
 mod validator;
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
 use runtime::Device;
-use wire::WindowRecord;
 
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::node::{Replica, setup};
-use crate::train::{RunFolder, Screen, agree_with_network, dataset, stop_on_interrupt};
+use crate::train::{
+    RunFolder, Screen, agree_with_network, append_window, dataset, last_window, stop_on_interrupt,
+};
 pub(crate) use validator::Validator;
 
 const EXAMPLES: &str = "\
@@ -55,44 +55,26 @@ pub(crate) fn run(args: &ValidateArgs) -> Result<(), Failure> {
     let layout = model::layout_of(&run.model)?;
     let device = Device::cpu(config.threads()).map_err(model::ModelError::from)?;
     let replica = Replica::genesis(&device, &layout, &run)?;
-    let done = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::ours(format!("cannot start threads: {error}")))?
-        .block_on(async {
-            let (keypair, voice) = (folder.keypair()?, Arc::clone(&screen) as _);
-            let node = setup::join(&config, &run, &layout, keypair, voice, stop).await?;
-            let records = folder.path("windows.jsonl");
-            let on_record = keep_records(Arc::clone(&screen), records);
-            let every = config.network.checkpoint_every;
-            let mut validator = Validator::new(node, replica, dataset, every, on_record);
-            validator.run(config.windows).await?;
-            Ok::<_, Failure>(validator.state())
+    let done = setup::block_on(async {
+        let (keypair, voice) = (folder.keypair()?, Arc::clone(&screen) as _);
+        let node = setup::join(&config, &run, &layout, keypair, voice, stop).await?;
+        let recorded = last_window(&folder)?;
+        let shown = Arc::clone(&screen);
+        let on_record = Box::new(move |record| {
+            append_window(&folder, &record)?;
+            shown.judged(&record);
+            Ok(())
         });
+        let every = config.network.checkpoint_every;
+        let mut validator = Validator::new(node, replica, dataset, every, on_record);
+        if let Some(window) = recorded {
+            validator.node.trail.skip_to(window.next());
+        }
+        validator.run(config.windows).await?;
+        Ok(validator.state())
+    });
     screen.close();
     let (window, root) = done?;
     eprintln!("{} windows judged, state root {root}", window.0);
     Ok(())
-}
-
-/// Appends each record to the file and shows it.
-fn keep_records(
-    screen: Arc<Screen>,
-    path: PathBuf,
-) -> Box<dyn FnMut(WindowRecord) -> Result<(), Failure>> {
-    Box::new(move |record| {
-        append(&path, &record.to_line())?;
-        screen.judged(&record);
-        Ok(())
-    })
-}
-
-fn append(path: &Path, line: &str) -> Result<(), Failure> {
-    std::fs::File::options()
-        .create(true)
-        .append(true)
-        .open(path)
-        .and_then(|mut file| file.write_all(line.as_bytes()))
-        .map_err(|error| Failure::io("write", path, &error))
 }

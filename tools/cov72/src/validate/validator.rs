@@ -1,23 +1,25 @@
 //! One validator's window, start to finish: judge, take the step, publish the manifest, follow the
 //! one that counts, hold ready what joiners need.
 
-use bucket::{Body, Bytes, KeyPrefix, ObjectKey};
+use bucket::{Body, Bytes, ObjectKey};
 use runtime::dataset::Dataset;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use wire::{
-    Accepted, BlockNumber, Content, Digest, Document, Manifest, ManifestRef, MergedClaims, Role,
-    SignedManifest, Span, StateRoot, Window, WindowRecord, protocol,
+    Accepted, BlockNumber, Content, Digest, Document, Manifest, MergedClaims, Role, SignedManifest,
+    Span, StateRoot, Window, WindowRecord, protocol,
 };
 
 use super::judge::{Judged, judge};
 use super::patience::Patience;
 use crate::failure::Failure;
-use crate::node::{
-    Contribution, Node, Outcome, Replica, merge, newest_checkpoint, publish_checkpoint,
-};
+use crate::node::{Contribution, Node, Outcome, Publisher, Replica, merge, newest_checkpoint};
 
 /// Takes the records of a validator's windows.
 pub(crate) type OnRecord = Box<dyn FnMut(WindowRecord) -> Result<(), Failure>>;
+
+/// First window of a published checkpoint, and the hash of its index.
+type Published = Result<(Window, Digest), Failure>;
 
 /// A validator with everything it holds between windows.
 pub(crate) struct Validator {
@@ -31,6 +33,8 @@ pub(crate) struct Validator {
     checkpoint_every: u64,
     /// The newest checkpoint in the bucket.
     checkpoint: Option<(Window, Digest)>,
+    /// The one that is being published beside the windows, if there is one.
+    publishing: JoinSet<Published>,
     on_record: OnRecord,
 }
 
@@ -52,8 +56,17 @@ impl Validator {
         on_record: OnRecord,
     ) -> Self {
         let (span, patience) = (node.run.windows.first(), Patience::default());
-        let checkpoint = None;
-        Self { node, replica, dataset, patience, span, checkpoint_every, checkpoint, on_record }
+        Self {
+            node,
+            replica,
+            dataset,
+            patience,
+            span,
+            checkpoint_every,
+            checkpoint: None,
+            publishing: JoinSet::new(),
+            on_record,
+        }
     }
 
     /// Judges until `windows` are done, or until asked to stop.
@@ -64,8 +77,13 @@ impl Validator {
         self.recall().await?;
         loop {
             self.span = self.node.catch_up(&mut self.replica, self.span).await?;
+            let (run_id, uid) = (self.node.run_id, self.node.uid);
+            let passed = self.node.trail.take(run_id, uid, Role::Validator);
+            passed.into_iter().try_for_each(|record| (self.on_record)(record))?;
             if self.span.window.0 >= windows {
-                return Ok(());
+                self.node.voice.doing("waiting for the checkpoint");
+                let published = self.publishing.join_next().await;
+                return self.published(published);
             }
             if self.node.head() < self.span.first_block {
                 self.node.voice.doing("waiting for the run to begin");
@@ -83,14 +101,14 @@ impl Validator {
 
     /// What an earlier life of this validator left in the bucket.
     async fn recall(&mut self) -> Result<(), Failure> {
-        let Some((window, hash)) = self.node.announced() else { return Ok(()) };
-        let validator = self.node.keypair.hotkey();
-        let last = self.node.manifest(&ManifestRef { window, validator, hash }).await;
+        let Some(announced) = self.node.announced() else { return Ok(()) };
+        let last = self.node.manifest(&announced).await;
         self.checkpoint = newest_checkpoint(&self.node).await;
         let Some(manifest) = last else { return Ok(()) };
         // It may have been killed before the update was there for others.
         let root = manifest.parent_root;
         let (run_id, uid) = (self.node.run_id, self.node.uid);
+        let window = announced.window;
         let mut record = WindowRecord::new(run_id, window, uid, Role::Validator, root);
         self.mirror(&manifest, None, &mut record).await
     }
@@ -100,31 +118,44 @@ impl Validator {
         let (run_id, uid) = (self.node.run_id, self.node.uid);
         let mut record = WindowRecord::new(run_id, span.window, uid, Role::Validator, parent_root);
         // Whoever announced a manifest before it was killed does not announce another one.
-        let judged_before = self.node.announced().is_some_and(|(w, _)| w >= span.window);
-        let opinion = match judged_before {
+        let judged_before = self.node.announced().is_some_and(|last| last.window >= span.window);
+        let mut opinion = match judged_before {
             true => None,
-            false => Some(self.judge_and_publish(&mut record).await?),
+            false => self.judge_and_publish(&mut record).await?,
         };
-        let clock = Instant::now();
-        self.node.voice.doing("waiting for the manifest that counts");
-        let outcome = self.node.outcome(span).await?;
-        record.phases.wait_s += clock.elapsed().as_secs_f64();
-        match outcome {
-            Outcome::Counted(manifest) => self.conclude(&manifest, opinion, &mut record).await?,
-            Outcome::Null => {
-                let window = span.window.0 + 1;
-                self.node.voice.say(&format!("window {window} ended without a manifest"));
-                self.span = self.node.pass_null(span);
+        loop {
+            let clock = Instant::now();
+            self.node.voice.doing("waiting for the manifest that counts");
+            let outcome = self.node.outcome(span).await?;
+            record.phases.wait_s += clock.elapsed().as_secs_f64();
+            match outcome {
+                Outcome::Counted(manifest) => {
+                    if self.conclude(&manifest, &mut opinion, &mut record).await? {
+                        break;
+                    }
+                }
+                Outcome::Null => {
+                    let window = span.window.0 + 1;
+                    self.node.voice.say(&format!("window {window} ended without a manifest"));
+                    self.span = self.node.pass_null(span);
+                    break;
+                }
+                // The loop catches up, and its trail tells of this window.
+                Outcome::Behind(..) => return Ok(()),
             }
-            // The loop catches up; there is nothing to record of a window that was missed.
-            Outcome::Behind(_) => return Ok(()),
         }
         record.root = self.replica.root();
         record.down_bytes = self.node.take_down_bytes();
         (self.on_record)(record)
     }
 
-    async fn judge_and_publish(&mut self, record: &mut WindowRecord) -> Result<Opinion, Failure> {
+    /// None if this node's own parameters are no longer what they were: then it has no opinion.
+    async fn judge_and_publish(
+        &mut self,
+        record: &mut WindowRecord,
+    ) -> Result<Option<Opinion>, Failure> {
+        let published = self.publishing.try_join_next();
+        self.published(published)?;
         let (span, clock) = (self.span, Instant::now());
         let window = span.window.0 + 1;
         self.node.voice.doing(&format!("judging window {window}"));
@@ -138,11 +169,17 @@ impl Validator {
             let (uid, reason) = (rejected.uid, &rejected.reason);
             node.voice.say(&format!("window {window}: uid {uid} does not count: {reason}"));
         }
+        let clock = Instant::now();
+        let is_sound = self.replica.changed().is_empty();
+        record.phases.root_s = clock.elapsed().as_secs_f64();
+        if !is_sound && !self.node.restore(&mut self.replica).await? {
+            return Ok(None);
+        }
         let opinion = self.opinion(judged, record)?;
         let clock = Instant::now();
         self.publish(&opinion, record).await?;
         record.phases.put_s = clock.elapsed().as_secs_f64();
-        Ok(opinion)
+        Ok(Some(opinion))
     }
 
     /// Takes the step on a second replica, since another validator's manifest may count.
@@ -156,7 +193,7 @@ impl Validator {
         record.phases.outer_s = clock.elapsed().as_secs_f64();
         let clock = Instant::now();
         state.hash();
-        record.phases.root_s = clock.elapsed().as_secs_f64();
+        record.phases.root_s += clock.elapsed().as_secs_f64();
         let (content, merged) = self.merged(&round, record.parent_root)?.unzip();
         let manifest = Manifest {
             version: protocol::MANIFEST_VERSION,
@@ -212,26 +249,31 @@ impl Validator {
         Ok(())
     }
 
-    /// Follows the manifest that counts, and holds it and its update ready for others.
+    /// Follows the manifest that counts, and holds it and its update ready for others; false if it
+    /// cannot be followed now, or not at all.
     async fn conclude(
         &mut self,
         manifest: &Manifest,
-        opinion: Option<Opinion>,
+        opinion: &mut Option<Opinion>,
         record: &mut WindowRecord,
-    ) -> Result<(), Failure> {
-        let agreed = opinion.filter(|opinion| opinion.manifest.root == manifest.root);
+    ) -> Result<bool, Failure> {
+        // Only who accepts the same knows without taking the step that it leads there.
+        let agreed = opinion.take_if(|Opinion { manifest: own, .. }| {
+            own.root == manifest.root && own.accepted == manifest.accepted
+        });
         let mut merged = None;
         if let Some(opinion) = agreed {
             merged = opinion.merged.filter(|_| opinion.manifest.merged == manifest.merged);
             self.replica = opinion.state;
-        } else {
-            self.node.follow(&mut self.replica, manifest).await?;
+        } else if !self.node.follow(&mut self.replica, manifest, None, &mut record.phases).await? {
+            return Ok(false);
         }
         self.span = self.node.pass(manifest);
         record.accepted = manifest.accepted.iter().map(|accepted| accepted.uid).collect();
         record.rejected.clone_from(&manifest.rejected);
         self.mirror(manifest, merged, record).await?;
-        self.keep_checkpoint().await
+        self.publish_checkpoint();
+        Ok(true)
     }
 
     /// Puts manifest and merged update into the own bucket, as far as it takes them.
@@ -266,34 +308,41 @@ impl Validator {
         Ok(())
     }
 
-    /// Publishes a checkpoint when it is time, and removes what nobody needs after it.
-    async fn keep_checkpoint(&mut self) -> Result<(), Failure> {
+    /// Begins to publish a checkpoint when it is time, beside the windows to come.
+    fn publish_checkpoint(&mut self) {
         let window = self.span.window;
         if !window.0.is_multiple_of(self.checkpoint_every) {
-            return Ok(());
+            return;
         }
-        self.node.voice.doing("publishing a checkpoint");
-        let deadline = self.span.deadline;
-        let put = publish_checkpoint(&mut self.node, &self.replica, window, deadline).await?;
-        if put.is_some()
-            && let Some((before, _)) = std::mem::replace(&mut self.checkpoint, put)
-        {
-            self.tidy(before).await;
+        if !self.publishing.is_empty() {
+            let window = window.0 + 1;
+            self.node.voice.say(&format!(
+                "no checkpoint of window {window}: the one before it is still being put"
+            ));
+            return;
         }
-        Ok(())
+        let (publisher, state) = (Publisher::new(&self.node), self.replica.copy());
+        // Whoever catches up without the checkpoint that manifests named until now is on its way
+        // already.
+        let named = self.checkpoint.map_or(0, |(named, _)| named.0);
+        let oldest = Window(named.saturating_sub(self.checkpoint_every));
+        self.publishing.spawn(async move {
+            let hash = publisher.publish(&state, window).await?;
+            publisher.tidy(oldest).await;
+            Ok((window, hash))
+        });
     }
 
-    /// Removes what was needed to get to windows well before `named`, that of the checkpoint that
-    /// manifests named until now: whoever catches up without it is on its way already.
-    async fn tidy(&self, named: Window) {
-        let Some(oldest) = named.0.checked_sub(self.checkpoint_every) else { return };
-        let all = KeyPrefix::Run { run: self.node.run_id };
-        // Whatever stays because the bucket does not answer stays in nobody's way.
-        for object in self.node.bucket.list(&all).await.unwrap_or_default() {
-            if object.key.window().is_some_and(|window| window.0 < oldest) {
-                let _ = self.node.bucket.delete(&object.key).await;
-            }
-        }
+    /// Names the checkpoint that was published, if one was, from the next manifest on.
+    fn published(
+        &mut self,
+        published: Option<Result<Published, JoinError>>,
+    ) -> Result<(), Failure> {
+        let Some(published) = published else { return Ok(()) };
+        let published = published
+            .map_err(|error| Failure::ours(format!("publishing a checkpoint failed: {error}")))?;
+        self.checkpoint = Some(published?);
+        Ok(())
     }
 }
 

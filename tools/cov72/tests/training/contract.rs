@@ -70,6 +70,22 @@ fn in_bf16_runs_repeat_go_on_after_a_stop_and_learn_what_f32_learns() {
 }
 
 #[test]
+fn on_an_emulated_gpu_a_run_in_two_parts_ends_as_one_and_learns_what_the_cpu_learns() {
+    let tiny = Tiny::new();
+    let emulated =
+        |run: &str, more: &[&str]| tiny.summary(run, &[more, &["--device", "emulated"]].concat());
+    let first = emulated("a", &["--windows", "2"]);
+    emulated("b", &["--windows", "1"]);
+    let resumed = tiny.summary("b", &["--resume", "--windows", "2"]);
+    assert_eq!(resumed["state_root"], first["state_root"]);
+
+    let cpu = tiny.summary("c", &["--windows", "2"]);
+    assert_ne!(cpu["state_root"], first["state_root"], "the CPU did it");
+    let loss = |summary: &serde_json::Value| summary["loss_last"].as_f64().unwrap();
+    assert!((loss(&cpu) - loss(&first)).abs() < 0.02, "{} and {}", loss(&cpu), loss(&first));
+}
+
+#[test]
 fn a_run_in_two_parts_ends_where_one_in_one_part_does() {
     let tiny = Tiny::new();
     let whole = tiny.summary("whole", &[]);

@@ -1,7 +1,7 @@
 //! What `cov72 train` refuses: one sentence each that names the thing and the remedy, an exit code
 //! that says whose move it is, and nothing lost.
 
-use crate::tiny::{Tiny, newest_checkpoint};
+use crate::tiny::{Tiny, newest_checkpoint, stderr};
 
 fn says(sentence: &str, parts: &[&str]) {
     for part in parts {
@@ -64,6 +64,21 @@ fn numbers_that_no_run_can_have_are_refused_by_key() {
     says(&tiny.refusal("a", &[], 2), &["run.toml", "f16", "f32", "bf16"]);
     with("[outer]\nalhpa = 1.0\n").unwrap();
     says(&tiny.refusal("a", &[], 2), &["run.toml:17", "outer.alhpa", "did you mean alpha?"]);
+}
+
+#[test]
+fn a_gpu_that_is_not_there_is_named_with_what_is_missing() {
+    let tiny = Tiny::new();
+    // On a machine without a driver; one with a driver shows no device.
+    let mut command = tiny.command("a", &["--device", "cuda"]);
+    let output = command.env("CUDA_VISIBLE_DEVICES", "").output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    let said = stderr(&output);
+    let missing = ["no NVIDIA driver", "shows no GPU, because CUDA_VISIBLE_DEVICES is \"\""];
+    assert!(missing.iter().any(|missing| said.contains(missing)), "{said}");
+    assert!(!tiny.path("a").exists(), "nothing was made");
+    let both = ["--device", "emulated", "--tp", "2"];
+    says(&tiny.refusal("a", &both, 2), &["node.tp = 2", "emulated"]);
 }
 
 #[test]

@@ -1,0 +1,146 @@
+//! Manifests by reference: from their authors or whoever mirrors them, checked, remembered; and the
+//! evidence when one validator signed two for one window.
+
+use bucket::{Bucket, Limits, ObjectKey};
+use wire::protocol::MANIFEST_BYTES_MAX;
+use wire::{
+    Digest, Hotkey, Manifest, ManifestRef, SignedManifest, StateRoot, Window, merged_bytes,
+};
+
+use super::Node;
+
+impl Node {
+    /// The manifest, from its author or from a validator that mirrors it; none if nobody has it.
+    pub(crate) async fn manifest(&mut self, wanted: &ManifestRef) -> Option<Manifest> {
+        let place = (wanted.window, wanted.validator);
+        if let Some(known) = self.course.manifests.get(&(place.0, place.1, wanted.hash)) {
+            return Some(known.document().clone());
+        }
+        let mut seen = self.known_of(place).map(|(hash, known)| (hash, known.clone()));
+        let key = ObjectKey::window_manifest(self.run_id, wanted.window, wanted.validator);
+        for source in self.directory.mirrors(wanted.validator) {
+            let Some(found) = self.read_manifest(&source, &key).await else { continue };
+            let reference = found.document().reference();
+            if reference != (ManifestRef { hash: reference.hash, ..*wanted }) {
+                continue;
+            }
+            if let Some((_, seen)) = seen.as_ref().filter(|(hash, _)| *hash != reference.hash) {
+                self.keep_evidence(seen, &found);
+            }
+            if reference.hash == wanted.hash && self.fits(found.document()) {
+                let manifest = found.document().clone();
+                self.keep_manifest(found);
+                return Some(manifest);
+            }
+            seen.get_or_insert((reference.hash, found));
+        }
+        None
+    }
+
+    /// The manifest, or another one by the same validator for the same window that leads to the
+    /// same state: of two that it signed, the first may be gone from everywhere.
+    pub(super) async fn manifest_to(
+        &mut self,
+        wanted: &ManifestRef,
+        root: StateRoot,
+    ) -> Option<Manifest> {
+        if let Some(manifest) = self.manifest(wanted).await {
+            return Some(manifest);
+        }
+        let key = ObjectKey::window_manifest(self.run_id, wanted.window, wanted.validator);
+        for source in self.directory.mirrors(wanted.validator) {
+            let Some(found) = self.read_manifest(&source, &key).await else { continue };
+            let manifest = found.document();
+            let is_twin = manifest.root == root
+                && manifest.window == wanted.window
+                && manifest.validator == wanted.validator;
+            if is_twin && self.fits(manifest) {
+                let manifest = manifest.clone();
+                self.keep_manifest(found);
+                return Some(manifest);
+            }
+        }
+        None
+    }
+
+    /// Remembers a manifest that was checked, or made here.
+    pub(crate) fn keep_manifest(&mut self, manifest: SignedManifest) {
+        let ManifestRef { window, validator, hash } = manifest.document().reference();
+        self.course.manifests.insert((window, validator, hash), manifest);
+    }
+
+    /// A manifest in memory of that window and author, and its hash.
+    fn known_of(&self, (window, validator): (Window, Hotkey)) -> Option<(Digest, &SignedManifest)> {
+        let hashes = Digest([0; 32])..=Digest([255; 32]);
+        let places = (window, validator, *hashes.start())..=(window, validator, *hashes.end());
+        let (key, known) = self.course.manifests.range(places).next()?;
+        Some((key.2, known))
+    }
+
+    /// The manifest that counted in `window`, if it was gone by and is still in memory.
+    pub(crate) fn counted_manifest(&self, window: Window) -> Option<&Manifest> {
+        let (counted, _) = self.course.counted.get(&window)?;
+        let known = self.course.manifests.get(&(window, counted.validator, counted.hash))?;
+        Some(known.document())
+    }
+
+    /// A manifest in memory, as it was published.
+    pub(crate) fn signed_manifest(&self, wanted: &ManifestRef) -> Option<Vec<u8>> {
+        let ManifestRef { window, validator, hash } = *wanted;
+        Some(self.course.manifests.get(&(window, validator, hash))?.to_bytes())
+    }
+
+    /// Looks once at each manifest that was announced beside another one by the same validator for
+    /// the same window: together they are evidence.
+    pub(super) async fn look_for_doubles(&mut self) {
+        let announced: Vec<_> = self
+            .directory
+            .validators()
+            .iter()
+            .filter_map(|seat| {
+                let (newest, _) = seat.newest()?;
+                let (window, hash) = (newest.window, newest.hash);
+                let (known, _) = self.known_of((window, seat.hotkey))?;
+                let second = ManifestRef { window, validator: seat.hotkey, hash };
+                (known != hash).then_some(second)
+            })
+            .collect();
+        for second in announced {
+            if self.course.looked_for.insert(second) {
+                self.manifest(&second).await;
+            }
+        }
+    }
+
+    async fn read_manifest(&mut self, source: &Bucket, key: &ObjectKey) -> Option<SignedManifest> {
+        let bytes_max = MANIFEST_BYTES_MAX as u64;
+        let limits = Limits { bytes_max, timeout: self.pace.read_time(bytes_max) };
+        let text = source.get(key, limits).await.ok()?;
+        self.down_bytes += text.len() as u64;
+        SignedManifest::parse(&text).ok()
+    }
+
+    /// Two different manifests of one validator for one window are evidence against it.
+    fn keep_evidence(&mut self, one: &SignedManifest, other: &SignedManifest) {
+        let (window, validator) = (one.document().window, one.document().validator);
+        if !self.course.accused.insert((window, validator)) {
+            return;
+        }
+        let window = window.0 + 1;
+        self.voice.say(&format!(
+            "validator {validator} signed two manifests for window {window}: evidence kept"
+        ));
+        self.voice.evidence(&one.to_bytes(), &other.to_bytes());
+    }
+
+    /// Whether a manifest is of this run and of this model's sizes.
+    fn fits(&self, manifest: &Manifest) -> bool {
+        let object_bytes = self.shape.object_bytes();
+        let merged = merged_bytes(&self.shape, manifest.accepted.len());
+        manifest.run == self.run_id
+            && manifest.tensor_roots.len() == self.layout.tensors().len()
+            && manifest.state(self.shape.layout()).is_some()
+            && manifest.accepted.iter().all(|accepted| accepted.object.bytes == object_bytes)
+            && manifest.merged.is_none_or(|object| object.bytes == merged)
+    }
+}
