@@ -6,13 +6,14 @@
 //! parts, each retried by itself; parts of an upload that fails are removed.
 
 use std::ops::Range;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::{MultipartId, PutPayload};
+use tokio::task::JoinSet;
 
 use crate::store::path_of;
 use crate::{Action, Body, Bucket, BucketError, Limits, ObjectKey};
@@ -171,7 +172,8 @@ impl Bucket {
         done
     }
 
-    /// Puts the parts, a few at once, each with retries of its own.
+    /// Puts the parts, a few at once, each with retries of its own, and on a task of its own:
+    /// checksums take about as long as a fast network.
     async fn send_parts(
         &self,
         parts: &Arc<dyn MultipartStore>,
@@ -179,20 +181,46 @@ impl Bucket {
         id: &MultipartId,
         body: &Body,
     ) -> Result<Vec<PartId>, BucketError> {
-        let path = &path_of(key);
-        let limit = self.pace.time_for(part_bytes(body.len()));
-        let sent = ranges(body.len()).enumerate().map(|(at, range)| async move {
-            let piece = self.slice(key, body, range).await?;
-            let send = |_| {
-                self.within(limit, async {
-                    let payload = PutPayload::from_bytes(piece.clone());
-                    let part = parts.put_part(path, id, at, payload).await;
-                    part.map_err(|source| self.error(source, Action::Write, key))
-                })
-            };
-            self.pace.retry(&format!("{path} part {at}"), send).await
-        });
-        futures::stream::iter(sent).buffered(PARTS_IN_FLIGHT).try_collect().await
+        let mut waiting = ranges(body.len()).enumerate();
+        let (mut sending, mut sent) = (JoinSet::new(), Vec::new());
+        loop {
+            while sending.len() < PARTS_IN_FLIGHT
+                && let Some((at, range)) = waiting.next()
+            {
+                let (bucket, parts, key) = (self.clone(), parts.clone(), *key);
+                let (id, body) = (id.clone(), body.clone());
+                sending.spawn(async move {
+                    let part = bucket.send_part(&parts, &key, &id, at, &body, range).await;
+                    part.map(|part| (at, part))
+                });
+            }
+            let Some(done) = sending.join_next().await else { break };
+            sent.push(done.unwrap_or_else(|stopped| resume_unwind(stopped.into_panic()))?);
+        }
+        sent.sort_by_key(|(at, _)| *at);
+        Ok(sent.into_iter().map(|(_, part)| part).collect())
+    }
+
+    async fn send_part(
+        &self,
+        parts: &Arc<dyn MultipartStore>,
+        key: &ObjectKey,
+        id: &MultipartId,
+        at: usize,
+        body: &Body,
+        range: Range<u64>,
+    ) -> Result<PartId, BucketError> {
+        let path = path_of(key);
+        let limit = self.pace.time_for(range.end - range.start);
+        let piece = self.slice(key, body, range).await?;
+        let send = |_| {
+            self.within(limit, async {
+                let payload = PutPayload::from_bytes(piece.clone());
+                let part = parts.put_part(&path, id, at, payload).await;
+                part.map_err(|source| self.error(source, Action::Write, key))
+            })
+        };
+        self.pace.retry(&format!("{path} part {at}"), send).await
     }
 
     async fn finish(

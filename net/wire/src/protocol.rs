@@ -89,7 +89,7 @@ pub const LOSS_NATS_MAX: f64 = 1e6;
 
 /// Version of the window record.
 /// Changing this breaks whatever reads the records of a node.
-pub const WINDOW_RECORD_VERSION: u16 = 1;
+pub const WINDOW_RECORD_VERSION: u16 = 2;
 
 /// Characters of a stranger's text that are ever shown or kept.
 /// Changing this breaks nothing but the width of logs.

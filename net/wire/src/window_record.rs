@@ -29,11 +29,11 @@ pub struct Phases {
     pub compress_s: f64,
     /// Upload of the own contribution.
     pub put_s: f64,
-    /// Download of the round's contributions.
+    /// Download of the round's contributions, each checked as it arrives.
     pub gather_s: f64,
-    /// From bytes to checked values.
+    /// From bytes to checked values, where that is not done while they arrive.
     pub decode_s: f64,
-    /// Aggregation and outer step.
+    /// Aggregation and outer step, from the bytes of checked contributions.
     pub outer_s: f64,
     /// State root.
     pub root_s: f64,
@@ -41,6 +41,9 @@ pub struct Phases {
     pub checkpoint_s: f64,
     /// Waiting for the chain or for others.
     pub wait_s: f64,
+    /// What none of the above covers; absent in records of version 1.
+    #[serde(default)]
+    pub other_s: f64,
 }
 
 impl Phases {
@@ -52,7 +55,14 @@ impl Phases {
     /// Seconds of all phases together.
     pub fn total_s(&self) -> f64 {
         let exchange_s = self.compress_s + self.put_s + self.gather_s + self.decode_s;
-        self.compute_s() + exchange_s + self.root_s + self.checkpoint_s + self.wait_s
+        let own_s = self.root_s + self.checkpoint_s + self.other_s;
+        self.compute_s() + exchange_s + own_s + self.wait_s
+    }
+
+    /// Seconds that were neither training nor spent on storage or on others: what taking part in a
+    /// network costs a node of its own time.
+    pub fn overhead_s(&self) -> f64 {
+        self.total_s() - self.train_s - self.put_s - self.gather_s - self.wait_s
     }
 }
 
@@ -177,5 +187,8 @@ mod tests {
         let phases = record().phases;
         assert_eq!(phases.compute_s(), 1.25);
         assert_eq!(phases.total_s(), 2.0);
+        assert_eq!(phases.overhead_s(), 0.0);
+        let phases = Phases { outer_s: 0.25, other_s: 0.5, ..phases };
+        assert_eq!((phases.total_s(), phases.overhead_s()), (2.75, 0.75));
     }
 }

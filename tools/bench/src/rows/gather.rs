@@ -1,8 +1,8 @@
 //! N02: from a manifest's list to the next shared parameters: 20 payloads fetched, hashed, decoded
 //! and applied, as a node does it, with the memory and the processor time that this takes.
 //!
-//! A payload of 71 MB is that of 3.6 Gi parameters, whose 14 GB are not what is measured here: it is
-//! read as many bodies of 64 Mi parameters, one behind the other, all applied to the same vector.
+//! A payload of 71 MB is that of 3.6 Gi parameters, whose 14 GB are not what is measured here: it
+//! is read as many bodies of 64 Mi parameters, one behind the other, all applied to one vector.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -50,7 +50,7 @@ pub(super) fn rows(bench: &Bench) -> Result<Vec<Row>, BenchError> {
     let gigabits: &[f64] = if bench.quick { &[0.5] } else { &[1.0, 5.0] };
     for gigabits in gigabits {
         let rate = gigabits * GBIT_BYTES_PER_S;
-        gather.storage.server.set(Link { down_bytes_per_s: Some(rate), ..Link::default() });
+        gather.storage.set(Link { down_bytes_per_s: Some(rate), ..Link::default() });
         let run = gather.run(&mut shared)?;
         let (times, name) = (Times::new(vec![run.wall_s]), format!(", {gigabits} Gb/s"));
         let link_ms = 1e3 * gather.storage.bytes() as f64 / rate;
@@ -63,6 +63,8 @@ pub(super) fn rows(bench: &Bench) -> Result<Vec<Row>, BenchError> {
 /// What one gather took.
 struct Run {
     wall_s: f64,
+    /// Until all payloads had arrived, checked.
+    fetch_s: f64,
     cpu_s: f64,
     /// Most memory beyond what there was before.
     above_bytes: usize,
@@ -97,7 +99,8 @@ impl Gather {
         let mut storage = Storage::start(bench.device.threads())?;
         for peer in 0..peers {
             // The same bodies in another order: of each matrix every peer sends something else.
-            storage.add((0..bodies).map(|at| &pool[(at + peer) % bodies][..]))?;
+            let payload: Vec<_> = (0..bodies).map(|at| &pool[(at + peer) % bodies][..]).collect();
+            storage.add(&payload)?;
         }
         let outer = OuterStep { alpha: 1.0, rule: Aggregation::Contributors };
         let (device, bodies, shape) = (bench.device.clone(), bodies as u64, Arc::new(shape));
@@ -107,9 +110,10 @@ impl Gather {
     fn run(&self, shared: &mut [f32]) -> Result<Run, BenchError> {
         machine::restart_peak();
         let baseline = machine::resident_bytes().unwrap_or(0);
-        let cpu = machine::process_cpu_s() - self.storage.server.cpu_s();
+        let cpu = self.storage.cpu_s();
         let since = Instant::now();
         let payloads = self.storage.runtime.block_on(self.fetch())?;
+        let fetch_s = since.elapsed().as_secs_f64();
         for body in 0..self.bodies as usize {
             let round: Vec<_> = payloads
                 .iter()
@@ -120,9 +124,9 @@ impl Gather {
             outer.apply_bodies(device, layout, shape, (&mut *shared).into(), &round)?;
         }
         let wall_s = since.elapsed().as_secs_f64();
-        let cpu_s = machine::process_cpu_s() - self.storage.server.cpu_s() - cpu;
+        let cpu_s = self.storage.cpu_s() - cpu;
         let above_bytes = model::peak_memory().unwrap_or(0).saturating_sub(baseline);
-        Ok(Run { wall_s, cpu_s, above_bytes })
+        Ok(Run { wall_s, fetch_s, cpu_s, above_bytes })
     }
 
     /// Every payload's bodies, checked, by ascending uid.
@@ -151,6 +155,8 @@ impl Gather {
         Row::new("N02", "fetch, check, decode, apply", shape, times, Rate::Bytes(bytes))
             .also("cpu_percent", 100.0 * run.cpu_s / run.wall_s / cores)
             .also("above_baseline_mib", above as f64 / f64::from(1 << 20))
+            .also("fetch_and_check_s", run.fetch_s)
+            .also("apply_s", run.wall_s - run.fetch_s)
     }
 
     fn work(&self) -> Work {

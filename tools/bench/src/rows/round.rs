@@ -43,7 +43,7 @@ pub(super) fn rows(bench: &Bench) -> Result<Vec<Row>, BenchError> {
         let mut storage = Storage::start(bench.device.threads())?;
         let body = Bytes::from(vec![1; local_bytes / (peers - 1)]);
         for peer in 1..peers {
-            storage.add([&[peer as u8][..], &body[1..]])?;
+            storage.add(&[&[peer as u8], &body[1..]])?;
         }
         for link in LINKS {
             rows.push(exchange(&storage, &body, link, payload, local_s)?);
@@ -64,7 +64,7 @@ fn exchange(
     // So many times faster goes time here, with payloads so many times smaller.
     let (faster, smaller) = ((up_s + down_s) / local_s, payload / body.len() as f64);
     let local = |rate: f64| Some(rate * faster / smaller);
-    storage.server.set(Link { up_bytes_per_s: local(up), down_bytes_per_s: local(down) });
+    storage.set(Link { up_bytes_per_s: local(up), down_bytes_per_s: local(down) });
     let since = Instant::now();
     storage.put(body)?;
     let up_took_s = since.elapsed().as_secs_f64();
@@ -77,7 +77,7 @@ fn exchange(
         .floor_ms(1e3 * local_s)
         .dtype("u8")
         // Fetching fails on anything else than what was stored.
-        .bit_equal(storage.holds(body))
+        .bit_equal(storage.holds(body)?)
         .also("up_s", up_took_s * faster)
         .also("down_s", (took_s - up_took_s) * faster)
         .also("utilisation_percent", utilisation(took_s * faster))

@@ -1,6 +1,6 @@
 //! N01: objects up and down, in parts and ranges, through the bucket as a node uses it: signed and
-//! with checksums up, hashed, compared and into the spool down. Beside it a plain client on the same server
-//! that does nothing with the bytes, and links of a known rate.
+//! with checksums up, hashed, compared and into the spool down. Beside it a plain client on the same
+//! server, which does nothing with the bytes, and links of a known rate.
 
 use std::time::Instant;
 
@@ -24,88 +24,90 @@ const GBIT_BYTES_PER_S: f64 = 1e9 / 8.0;
 
 pub(super) fn rows(bench: &Bench) -> Result<Vec<Row>, BenchError> {
     let (objects, bytes) = if bench.quick { (2, 66 << 20) } else { (8, OBJECT_BYTES) };
-    let mut storage = Storage::start(bench.device.threads())?;
-    let body = random(bytes);
-    for number in 0..objects {
-        storage.add([&[number as u8][..], &body[1..]])?;
-    }
-    let mut rows = vec![download(bench, &storage)?, upload(bench, &storage, &body)?];
+    let (threads, body) = (bench.device.threads(), random(bytes));
+    let fill = |storage: &mut Storage| {
+        (0..objects).try_for_each(|number| storage.add(&[&[number as u8], &body[1..]]))
+    };
+    let mut storage = Storage::start(threads)?;
+    fill(&mut storage)?;
+    let mut rows = both_ways(bench, &storage, &body, "loopback")?.to_vec();
     let gigabits: &[f64] = if bench.quick { &[5.0] } else { &[1.0, 5.0] };
     for &gigabits in gigabits {
-        let rate = Some(gigabits * GBIT_BYTES_PER_S);
-        storage.server.set(Link { up_bytes_per_s: rate, down_bytes_per_s: rate });
-        let shape = |bytes: f64| format!("{:.0} MB, {gigabits} Gb/s", bytes / 1e6);
-        let bytes = storage.bytes() as f64;
-        let seconds = seconds(1, || storage.fetch_all())?;
-        let row = Row::new("N01", "download", shape(bytes), &seconds, Rate::Bytes(bytes));
-        rows.push(row.floor_ms(1e3 * bytes / (gigabits * GBIT_BYTES_PER_S)));
-        let bytes = body.len() as f64;
-        let seconds = self::seconds(1, || storage.put(&body))?;
-        let row = Row::new("N01", "upload", shape(bytes), &seconds, Rate::Bytes(bytes));
-        rows.push(row.floor_ms(1e3 * bytes / (gigabits * GBIT_BYTES_PER_S)));
+        let rate = gigabits * GBIT_BYTES_PER_S;
+        storage.set(Link { up_bytes_per_s: Some(rate), down_bytes_per_s: Some(rate) });
+        let row = |name, bytes: f64, seconds| {
+            let (shape, times) =
+                (format!("{:.0} MB, {gigabits} Gb/s", bytes / 1e6), Times::new(vec![seconds]));
+            let row = Row::new("N01", name, shape, &times, Rate::Bytes(bytes));
+            row.floor_ms(1e3 * bytes / rate)
+        };
+        let down_s = seconds(|| storage.fetch_all())?;
+        rows.push(row("download", storage.bytes() as f64, down_s));
+        rows.push(row("upload", body.len() as f64, seconds(|| storage.put(&body))?));
     }
-    let equal = storage.holds(&body);
+    storage.set(Link::default());
+    let mut equal = storage.holds(&body)?;
+    drop(storage);
+    match Storage::on_s3(threads)? {
+        None => eprintln!("N01 on s3s-fs is left out: run eval \"$(ci/s3 FOLDER)\" first"),
+        Some(mut storage) => {
+            fill(&mut storage)?;
+            rows.extend(both_ways(bench, &storage, &body, "s3s-fs")?);
+            equal &= storage.holds(&body)?;
+        }
+    }
     Ok(rows.into_iter().map(|row| row.dtype("u8").bit_equal(equal)).collect())
 }
 
-fn download(bench: &Bench, storage: &Storage) -> Result<Row, BenchError> {
+/// As fast as it goes, beside the plain client.
+fn both_ways(
+    bench: &Bench,
+    storage: &Storage,
+    body: &Bytes,
+    server: &str,
+) -> Result<[Row; 2], BenchError> {
     let samples = bench.samples.clamp(1, 6);
-    let (mut ours, mut peer_s) = (Vec::new(), f64::INFINITY);
-    storage.fetch_all()?;
-    let (cpu, served) = (crate::machine::process_cpu_s(), storage.server.cpu_s());
-    let (mut peer_cpu, mut wall_s) = (0.0, 0.0);
-    for _ in 0..samples {
-        let since = Instant::now();
-        storage.fetch_all()?;
-        ours.push(since.elapsed().as_secs_f64());
-        wall_s += since.elapsed().as_secs_f64();
-        // The peer between our samples, so that a busy minute hits both alike.
-        let before = crate::machine::process_cpu_s() - storage.server.cpu_s();
-        peer_s = peer_s.min(storage.plain_fetch_s()?);
-        peer_cpu += crate::machine::process_cpu_s() - storage.server.cpu_s() - before;
-    }
-    let all = crate::machine::process_cpu_s() - cpu - (storage.server.cpu_s() - served);
     let bytes = storage.bytes() as f64;
-    let gigabits = bytes * 8.0 * samples as f64 / 1e9;
-    let shape = format!("{} of {:.0} MB", storage.objects.len(), bytes / 1e6);
-    let work = Work { hashed_bytes: bytes, copied_bytes: 2.0 * bytes, ..Work::default() };
-    let mut row = Row::new("N01", "download", shape, &Times::new(ours), Rate::Bytes(bytes))
-        .floor(&bench.ceilings, &work)
-        .also("cores", (all - peer_cpu) / wall_s)
-        .also("cores_per_5_gbit_s", (all - peer_cpu) / (gigabits / 5.0));
-    row.peer(1e3 * peer_s);
-    Ok(row)
-}
-
-fn upload(bench: &Bench, storage: &Storage, body: &Bytes) -> Result<Row, BenchError> {
-    let samples = bench.samples.clamp(1, 6);
-    let (mut ours, mut peer_s) = (Vec::new(), f64::INFINITY);
-    storage.put(body)?;
+    storage.fetch_all()?;
+    let (mut ours, mut peer_s, mut cpu_s) = (Vec::new(), f64::INFINITY, 0.0);
     for _ in 0..samples {
-        let since = Instant::now();
-        storage.put(body)?;
-        ours.push(since.elapsed().as_secs_f64());
-        peer_s = peer_s.min(storage.plain_put_s(body, PART_BYTES, PARTS_AT_ONCE)?);
+        let cpu = storage.cpu_s();
+        ours.push(seconds(|| storage.fetch_all())?);
+        cpu_s += storage.cpu_s() - cpu;
+        // The peer between our samples, so that a busy minute hits both alike.
+        peer_s = peer_s.min(storage.plain_fetch_s()?);
+    }
+    let ours = Times::new(ours);
+    let gigabits = bytes * 8.0 * samples as f64 / 1e9;
+    let shape = format!("{} of {:.0} MB, {server}", storage.objects.len(), body.len() as f64 / 1e6);
+    let work = Work { hashed_bytes: bytes, copied_bytes: 2.0 * bytes, ..Work::default() };
+    let mut down = Row::new("N01", "download", shape, &ours, Rate::Bytes(bytes))
+        .floor(&bench.ceilings, &work)
+        .also("cores_per_5_gbit_s", cpu_s / (gigabits / 5.0));
+    down.peer(1e3 * peer_s);
+
+    storage.put(body)?;
+    let (mut ours, mut peer_s) = (Vec::new(), None);
+    for _ in 0..samples {
+        ours.push(seconds(|| storage.put(body))?);
+        let seconds = storage.plain_put_s(body, PART_BYTES, PARTS_AT_ONCE)?;
+        peer_s = seconds.map(|seconds| seconds.min(peer_s.unwrap_or(f64::INFINITY)));
     }
     let bytes = body.len() as f64;
-    let shape = format!("{:.0} MB", bytes / 1e6);
+    let shape = format!("{:.0} MB, {server}", bytes / 1e6);
     let work = Work { copied_bytes: 2.0 * bytes, ..Work::default() };
-    let mut row = Row::new("N01", "upload", shape, &Times::new(ours), Rate::Bytes(bytes))
+    let mut up = Row::new("N01", "upload", shape, &Times::new(ours), Rate::Bytes(bytes))
         .floor(&bench.ceilings, &work);
-    row.peer(1e3 * peer_s);
-    Ok(row)
+    if let Some(peer_s) = peer_s {
+        up.peer(1e3 * peer_s);
+    }
+    Ok([down, up])
 }
 
-/// Times `samples` calls.
-fn seconds(
-    samples: usize,
-    mut work: impl FnMut() -> Result<(), BenchError>,
-) -> Result<Times, BenchError> {
-    let mut sample = |_| {
-        let since = Instant::now();
-        work().map(|()| since.elapsed().as_secs_f64())
-    };
-    Ok(Times::new((0..samples).map(&mut sample).collect::<Result<_, _>>()?))
+/// Seconds of one call.
+fn seconds(work: impl FnOnce() -> Result<(), BenchError>) -> Result<f64, BenchError> {
+    let since = Instant::now();
+    work().map(|()| since.elapsed().as_secs_f64())
 }
 
 fn random(bytes: usize) -> Bytes {

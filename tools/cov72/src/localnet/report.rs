@@ -39,6 +39,8 @@ struct Row {
     bytes_up: u64,
     bytes_down: u64,
     compute_share: f64,
+    /// Of a miner: neither training nor network nor waiting.
+    overhead_share: f64,
     tokens_per_s: f64,
     #[serde(skip)]
     name: String,
@@ -81,14 +83,24 @@ impl Report {
         let head = ["node", "uid", "windows", "joined", "loss", "counted", "rejected"];
         let _ = writeln!(
             text,
-            "{:<13} {:>4} {:>8} {:>7} {:>7} {:>8} {:>9} {:>9} {:>9} {:>8}  state root",
-            head[0], head[1], head[2], head[3], head[4], head[5], head[6], "up", "down", "compute"
+            "{:<13} {:>4} {:>8} {:>7} {:>7} {:>8} {:>9} {:>9} {:>9} {:>8} {:>9}  state root",
+            head[0],
+            head[1],
+            head[2],
+            head[3],
+            head[4],
+            head[5],
+            head[6],
+            "up",
+            "down",
+            "compute",
+            "overhead"
         );
         for row in &self.nodes {
             let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_string());
             let _ = writeln!(
                 text,
-                "{:<13} {:>4} {:>8} {:>7} {:>7} {:>8} {:>9} {:>9} {:>9} {:>6.1} %  {}",
+                "{:<13} {:>4} {:>8} {:>7} {:>7} {:>8} {:>9} {:>9} {:>9} {:>6.1} % {:>7.2} %  {}",
                 row.name,
                 or_dash(row.uid.map(|uid| uid.to_string())),
                 row.windows,
@@ -99,6 +111,7 @@ impl Report {
                 human_bytes(row.bytes_up),
                 human_bytes(row.bytes_down),
                 100.0 * row.compute_share,
+                100.0 * row.overhead_share,
                 or_dash(row.state_root.map(|root| root.to_string()[..12].to_string())),
             );
         }
@@ -139,6 +152,7 @@ impl Row {
         });
         let total_s: f64 = records().map(|record| record.phases.total_s()).sum();
         let compute_s: f64 = records().map(|record| record.phases.compute_s()).sum();
+        let overhead_s: f64 = records().map(|record| record.phases.overhead_s()).sum();
         let tokens: u64 = records().map(|record| record.tokens).sum();
         Self {
             uid: node.uid,
@@ -154,6 +168,7 @@ impl Row {
             bytes_up: records().map(|record| record.up_bytes).sum(),
             bytes_down: records().map(|record| record.down_bytes).sum(),
             compute_share: compute_s / total_s.max(1e-9),
+            overhead_share: overhead_s / total_s.max(1e-9),
             tokens_per_s: tokens as f64 / total_s.max(1e-9),
             name: node.name(),
             loss_last: records().filter_map(|record| record.loss_last).next_back(),

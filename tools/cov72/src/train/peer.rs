@@ -4,6 +4,7 @@
 //! contribution is the round; in a network, the counted manifest says what is.
 
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use model::{Progress, Snapshot, Stop};
 use runtime::dataset::Assignment;
@@ -28,6 +29,8 @@ pub(crate) struct Peer<K> {
     voice: Arc<dyn Voice>,
     /// Shared parameters, residual, moments and the place in the run.
     state: Snapshot,
+    /// What recording the last window took; no record can hold its own.
+    recording: Duration,
 }
 
 impl<K: Keeper + Send> Peer<K> {
@@ -61,7 +64,8 @@ impl<K: Keeper + Send> Peer<K> {
         keeper.go_on_from(state.progress.windows)?;
         rounds.resume(state.progress.windows);
         let voice = keeper.voice();
-        let mut peer = Self { run, learner, replica, rounds, keeper, voice, state };
+        let recording = Duration::ZERO;
+        let mut peer = Self { run, learner, replica, rounds, keeper, voice, state, recording };
         peer.confirm_root()?;
         peer.learner.load_moments(&peer.state.moments);
         Ok(peer)
@@ -122,6 +126,7 @@ impl<K: Keeper + Send> Peer<K> {
     async fn window(&mut self, window: Window) -> Result<Stop, Failure> {
         let (uid, parent_root) = (self.rounds.uid(), self.replica.root());
         let mut record = WindowRecord::new(self.run.id(), window, uid, Role::Miner, parent_root);
+        let begun = Instant::now();
         self.keeper.window(window);
 
         let assignment = self.learner.assignment(uid, window)?;
@@ -148,9 +153,13 @@ impl<K: Keeper + Send> Peer<K> {
         record.root = self.replica.root();
         self.save(&mut record)?;
         self.rounds.next(window).await?;
+        let took_s = (begun.elapsed() + self.recording).as_secs_f64();
+        record.phases.other_s = (took_s - record.phases.total_s()).max(0.0);
+        let clock = Instant::now();
         if !closed.passed_over {
             self.keeper.window_done(record, steps)?;
         }
+        self.recording = clock.elapsed();
         Ok(Stop::Done)
     }
 

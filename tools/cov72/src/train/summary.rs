@@ -123,6 +123,7 @@ pub(super) fn details(journal: &Journal, plan: &MemoryPlan) -> String {
         root_s,
         checkpoint_s,
         wait_s,
+        other_s,
     } in journal.windows.iter().map(|window| window.phases)
     {
         sum.train_s += train_s;
@@ -134,6 +135,7 @@ pub(super) fn details(journal: &Journal, plan: &MemoryPlan) -> String {
         sum.root_s += root_s;
         sum.checkpoint_s += checkpoint_s;
         sum.wait_s += wait_s;
+        sum.other_s += other_s;
     }
     let bytes = |bytes: usize| human_bytes(bytes as u64);
     let peak = peak_memory().zip(file_memory()).map_or("not known".to_string(), |(peak, files)| {
@@ -146,7 +148,7 @@ pub(super) fn details(journal: &Journal, plan: &MemoryPlan) -> String {
     };
     format!(
         "  seconds      train {:.2}, compress {:.3}, put {:.3}, gather {:.3}, decode {:.3}, \
-         outer {:.3}, root {:.3}, checkpoint {:.3}, wait {:.3}\n  \
+         outer {:.3}, root {:.3}, checkpoint {:.3}, wait {:.3}, other {:.3}\n  \
          memory       planned {planned}: inner {}, round {}, activations {}; peak {peak}",
         sum.train_s,
         sum.compress_s,
@@ -157,6 +159,7 @@ pub(super) fn details(journal: &Journal, plan: &MemoryPlan) -> String {
         sum.root_s,
         sum.checkpoint_s,
         sum.wait_s,
+        sum.other_s,
         bytes(plan.inner),
         bytes(plan.round),
         bytes(plan.activations),
