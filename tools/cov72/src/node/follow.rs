@@ -6,12 +6,12 @@
 //! counts; if neither does, it is void for everybody.
 
 use bucket::Bytes;
+use tokio::time::Instant;
 use wire::{Manifest, Phases, StateTree};
 
 use super::gather::Gathered;
 use super::{Node, Replica};
 use crate::failure::Failure;
-use tokio::time::Instant;
 
 /// Where the updates of a window come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
