@@ -4,9 +4,20 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use kernels::adamw::adamw_f32;
+use kernels::aggregate::*;
 use kernels::compress::*;
+use kernels::cross_entropy::{softmax_gradient_bf16, softmax_statistics_bf16};
+use kernels::elementwise::{
+    add_bf16, add_f32, fill_bf16, fill_f32, round_to_bf16, scale_bf16, scale_f32,
+};
+use kernels::embedding::{embedding_backward_bf16, embedding_forward_bf16};
+use kernels::plain_attention::*;
 use kernels::rms_norm::*;
+use kernels::rope::rope_bf16;
 use kernels::simt::{Bounds, Kernel, Parameter};
+use kernels::sum_squares::{sum_of_partials, sum_squares_of_runs};
+use kernels::swiglu::{swiglu_backward_bf16, swiglu_forward_bf16};
 use ptx::{Function, Module, Numbers, Sources, TARGETS, Target, count, lint};
 
 /// A kernel as the host launches it.
@@ -27,9 +38,22 @@ macro_rules! kernels {
 /// All kernels. One that is missing here is found by its entry in the PTX.
 fn declared() -> Vec<Declared> {
     kernels! {
+        adamw_f32
+        add_bf16
+        add_f32
+        aggregate
+        aggregate_check
+        aggregate_tiles
         compress_select
         compress_select_tiles
         compress_subtract_sent
+        embedding_backward_bf16
+        embedding_forward_bf16
+        fill_bf16
+        fill_f32
+        plain_attention_backward_keys
+        plain_attention_backward_queries
+        plain_attention_forward
         rms_norm_backward_bf16
         rms_norm_backward_f32
         rms_norm_backward_gains
@@ -37,6 +61,16 @@ fn declared() -> Vec<Declared> {
         rms_norm_forward_f32
         rms_norm_forward_residual_bf16
         rms_norm_forward_residual_f32
+        rope_bf16
+        round_to_bf16
+        scale_bf16
+        scale_f32
+        softmax_gradient_bf16
+        softmax_statistics_bf16
+        sum_of_partials
+        sum_squares_of_runs
+        swiglu_backward_bf16
+        swiglu_forward_bf16
     }
 }
 
