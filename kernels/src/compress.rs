@@ -88,17 +88,16 @@ fn select<const WIDE: bool>(
     let mut largest = 0;
     unroll!(j in 32 { largest = largest.max(key_of(m[j])); });
     if largest >= KEY_INFINITE {
-        let mut bad: u32 = 0;
+        let mut bad = 0;
         unroll!(j in 32 { bad |= u32::from(key_of(m[j]) >= KEY_INFINITE) << j; });
-        let first = bad.trailing_zeros();
-        refuse(first_bad, tile.offset(piece(first as usize / 4) + first % 4));
+        refuse(first_bad, tile, bad);
     }
     // At least k keys reach `low`, fewer reach `high`.
     let [mut low, mut high] = bracket(largest, k);
     if high > KEY_INFINITE {
         return;
     }
-    let held = Held { m, present: present::<WIDE>(tile) };
+    let held = Held { m, present: if WIDE { u32::MAX } else { tile.present() } };
     let mut key = low;
     let mut turn = 0;
     loop {
@@ -162,16 +161,6 @@ fn update<const WIDE: bool>(tensors: Tensors, beta: f32, tile: Tile) -> [f32; HE
 #[inline(always)]
 fn fed_back(beta: f32, [shared, local, residual]: [[f32; 4]; 3], e: usize) -> f32 {
     beta * residual[e] + (shared[e] - local[e])
-}
-
-/// Which of this thread's values the chunk has.
-#[inline(always)]
-fn present<const WIDE: bool>(tile: Tile) -> u32 {
-    let mut present = 0;
-    unroll!(i in 8 { unroll!(e in 4 {
-        present |= u32::from(WIDE || tile.holds(piece(i) + e as u32)) << (4 * i + e);
-    }); });
-    present
 }
 
 /// What a thread holds of a finite chunk.
@@ -304,10 +293,9 @@ fn keep_with_ties(held: &Held, [low, high]: [u32; 2], turn: u32, k: u32, kept: K
 
 kernel! {
     /// Writes `m[rows, cols]`, and of each tile of 64 by 64 the `k` largest, 1 to 4,096 of them:
-    /// `indices` in the tile, ascending, and `values`, both `[tiles, k]`. A block of
-    /// [`THREADS`](crate::tile::THREADS) for each tile. Where `m` is not finite, `first_bad` says
-    /// so ([`first_non_finite`](crate::tile::first_non_finite)) and the tile's kept are not
-    /// written.
+    /// `indices` in the tile, ascending, and `values`, both `[tiles, k]`. A block of [`THREADS`] for
+    /// each tile. Where `m` is not finite, `first_bad` says so
+    /// ([`first_non_finite`](crate::tile::first_non_finite)) and the tile's kept are not written.
     pub fn compress_select_tiles(
         shared: Global<f32>, local: Global<f32>, residual: Global<f32>, m: Global<f32>,
         indices: Global<u16>, values: Global<f32>, first_bad: Global<u32>, cols: u32, k: u32,

@@ -23,6 +23,7 @@ pub mod simt;
 
 pub mod activation;
 pub mod adamw;
+pub mod aggregate;
 pub mod attention;
 pub mod compress;
 pub mod cross_entropy;

@@ -58,6 +58,16 @@ impl Tile {
         index < self.len
     }
 
+    /// Which of this thread's values the chunk has: bit `4 i + e` for value `e` of piece `i`.
+    #[inline(always)]
+    pub(crate) fn present(self) -> u32 {
+        let mut present = 0;
+        unroll!(i in 8 { unroll!(e in 4 {
+            present |= u32::from(self.holds(piece(i) + e as u32)) << (4 * i + e);
+        }); });
+        present
+    }
+
     /// Four values from `index` on, a multiple of 4; zeros beyond the end. `WIDE` is for tiles of
     /// [`TILE_SIDE`].
     #[inline(always)]
@@ -88,11 +98,15 @@ impl Tile {
     }
 }
 
-/// Notes that the value at `offset` of a tensor is not finite, in a word that was zero: it becomes
-/// the complement of the first such offset.
+/// Notes which of this thread's values of a chunk are not finite, bit `4 i + e` being value `e` of
+/// piece `i`. `first_bad` was zero; it becomes the complement of the first such offset.
 #[inline(always)]
-pub(crate) fn refuse(first_bad: Global<u32>, offset: usize) {
-    first_bad.atomic_max(0, !(offset as u32));
+pub(crate) fn refuse(first_bad: Global<u32>, tile: Tile, bad: u32) {
+    if bad != 0 {
+        let first = bad.trailing_zeros();
+        let offset = tile.offset(piece(first as usize / 4) + first % 4);
+        first_bad.atomic_max(0, !(offset as u32));
+    }
 }
 
 /// First value that is not finite, by the word in which kernels note it.

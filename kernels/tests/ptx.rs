@@ -5,10 +5,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use kernels::adamw::adamw_f32;
+use kernels::aggregate::*;
 use kernels::attention::{delta::*, forward::*, gradient_kv::*, gradient_q::*, hopper::*};
 use kernels::compress::*;
 use kernels::cross_entropy::{softmax_gradient_bf16, softmax_statistics_bf16};
-use kernels::elementwise::*;
+use kernels::elementwise::{
+    add_bf16, add_f32, fill_bf16, fill_f32, round_to_bf16, scale_bf16, scale_f32,
+};
 use kernels::embedding::{embedding_backward_bf16, embedding_forward_bf16};
 use kernels::plain_attention::*;
 use kernels::rms_norm::*;
@@ -39,6 +42,9 @@ fn declared() -> Vec<Declared> {
         adamw_f32
         add_bf16
         add_f32
+        aggregate
+        aggregate_check
+        aggregate_tiles
         attention_delta_128
         attention_delta_256
         attention_delta_64

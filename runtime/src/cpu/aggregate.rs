@@ -83,10 +83,7 @@ pub(crate) fn apply(
     let peers: Vec<Peer<'_>> = peers.iter().zip(scales).map(Peer::new).collect();
     let shared = shared.on_host();
     let job = Job { grid, k, peers: &peers, rule, alpha };
-    // No sum of rounded values exceeds the sum of their bounds by much: far below the largest f32,
-    // every mean is finite and one pass is enough.
-    let bound: f64 = peers.iter().map(Peer::largest).sum();
-    if bound.max(bound * f64::from(alpha.abs())) >= f64::from(f32::MAX) / 2.0 || bound.is_nan() {
+    if !is_surely_finite(peers.iter().map(|peer| peer.values), alpha) {
         let bands = shared.par_chunks(grid.band_len()).enumerate();
         let first = bands.filter_map(|(band, _)| {
             let offset = pulp::Arch::new().dispatch(FirstNonFinite { job: &job, band })?;
@@ -102,6 +99,19 @@ pub(crate) fn apply(
     Ok(())
 }
 
+/// Whether every step is finite, whatever the codes say; `values` are the scaled codebooks. One
+/// pass is enough then.
+pub(crate) fn is_surely_finite(values: impl Iterator<Item = [f32; 4]>, alpha: f32) -> bool {
+    // `f64::max` would forget a value that is not a number.
+    let worse = |worst: f64, v: f64| if worst > v { worst } else { v };
+    let largest =
+        |values: [f32; 4]| values.map(|v| f64::from(v.abs())).into_iter().fold(0.0, worse);
+    // No sum of rounded values exceeds the sum of their bounds by much, so far below the largest
+    // f32 is enough.
+    let bound: f64 = values.map(largest).sum();
+    bound.max(bound * f64::from(alpha.abs())) < f64::from(f32::MAX) / 2.0 && !bound.is_nan()
+}
+
 const CODES_PER_BYTE: usize = 4;
 
 /// A peer's update with its scale multiplied in.
@@ -115,12 +125,6 @@ impl<'a> Peer<'a> {
     fn new((sparse, scale): (&SparseView<'a>, &f32)) -> Self {
         let values = sparse.codebook.map(|entry| entry * scale);
         Self { values, indices: sparse.indices.on_host(), codes: sparse.codes.on_host() }
-    }
-
-    fn largest(&self) -> f64 {
-        // `f64::max` would forget a value that is not a number.
-        let worse = |worst: f64, v: f64| if worst > v { worst } else { v };
-        self.values.iter().map(|value| f64::from(value.abs())).fold(0.0, worse)
     }
 }
 

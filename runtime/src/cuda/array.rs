@@ -26,6 +26,13 @@ impl Memory {
         Global::new(self.address, self.bytes / size_of::<T>())
     }
 
+    /// Copies values in, from the start.
+    pub(super) fn upload<T: bytemuck::Pod>(&self, values: &[T]) {
+        let values = bytemuck::cast_slice(values);
+        assert!(values.len() <= self.bytes, "{} bytes of {}", values.len(), self.bytes);
+        self.gpu.attempt(|driver| driver.upload(values, self.address));
+    }
+
     /// Copies the first values out.
     pub(super) fn download<T: bytemuck::Pod>(&self, to: &mut [T]) {
         let to = bytemuck::cast_slice_mut(to);

@@ -7,8 +7,11 @@
 //! f32; sums are f32 everywhere.
 
 pub(crate) mod adamw;
+pub(crate) mod aggregate;
 mod array;
 pub(crate) mod attention;
+mod chunks;
+pub(crate) mod compress;
 pub(crate) mod cross_entropy;
 mod driver;
 pub(crate) mod elementwise;
@@ -106,6 +109,13 @@ impl Gpu {
 
     fn multiply(&self, product: &Product) {
         self.attempt(|driver| driver.multiply(product));
+    }
+
+    /// Memory that holds a copy of `values`.
+    fn hold<T: bytemuck::Pod>(&self, values: &[T]) -> Memory {
+        let memory = self.allocate(size_of_val(values));
+        memory.upload(values);
+        memory
     }
 
     /// Memory that holds anything, for as long as an operation runs or a buffer lives.

@@ -4,11 +4,12 @@
 //! peers is taken in the order given, in f32, nothing fused; then `shared -= alpha * mean`, both
 //! operations rounded. The same peers in the same order give the same bits on every node.
 
-use crate::{Device, View, ViewMut, cpu};
+use crate::{Device, View, ViewMut, cpu, cuda};
 
-use super::{NonFinite, TileGrid, refuse_gpu};
+use super::{NonFinite, TileGrid};
 
-/// One peer's update of one tensor: `k` values per chunk.
+/// One peer's update of one tensor: `k` values per chunk, in the host's memory, where it was
+/// decoded.
 #[derive(Clone, Copy, Debug)]
 pub struct SparseView<'a> {
     /// What each code stands for; finite.
@@ -59,11 +60,13 @@ pub fn clip_scales(
     check_lengths(grid, k, peers);
     match device {
         Device::Cpu(_) => device.install(|| cpu::aggregate::clip_scales(peers, scales)),
-        Device::Gpu(_) => refuse_gpu("aggregate"),
+        // What codes count is known where they were decoded.
+        Device::Gpu(_) => cpu::aggregate::clip_scales(peers, scales),
     }
 }
 
 /// `shared -= alpha * mean over peers of scale * codebook[code]`, `shared` being `[grid.len()]`.
+/// No peers leave it as it is.
 ///
 /// # Errors
 /// `alpha * mean` is not finite somewhere: the tensor is left as it was.
@@ -83,11 +86,17 @@ pub fn apply(
     assert_eq!(scales.len(), peers.len(), "one scale per peer");
     assert_eq!(shared.len(), grid.len(), "the tensor is as long as the grid");
     check_lengths(grid, k, peers);
+    if peers.is_empty() {
+        return Ok(());
+    }
     match device {
         Device::Cpu(_) => {
             device.install(|| cpu::aggregate::apply(grid, k, peers, scales, rule, alpha, shared))
         }
-        Device::Gpu(_) => refuse_gpu("aggregate"),
+        Device::Gpu(gpu) => {
+            let shared = shared.on_gpu();
+            cuda::aggregate::apply(gpu, grid, k, peers, scales, rule, alpha, shared)
+        }
     }
 }
 

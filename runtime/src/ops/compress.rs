@@ -5,9 +5,9 @@
 //! values and then takes from `m` what it sent. The result is the same on every device and with any
 //! number of threads.
 
-use crate::{Device, View, ViewMut, cpu};
+use crate::{Device, View, ViewMut, cpu, cuda};
 
-use super::{NonFinite, TileGrid, refuse_gpu};
+use super::{NonFinite, TileGrid};
 
 /// The three tensors, `grid.len()` values each, that a pseudo-gradient with its feedback is made
 /// of.
@@ -26,7 +26,7 @@ pub struct Feedback<'a> {
 /// Writes `m` and the `k` values kept of each chunk.
 ///
 /// `m_out` is `[grid.len()]`; `indices` (ascending, within the chunk) and `values` are `[chunks,
-/// k]`.
+/// k]` in the host's memory, on a GPU too: what is kept is fitted and sent there.
 ///
 /// # Errors
 /// `m` is infinite or not a number somewhere; the indices and values are then of no use.
@@ -42,7 +42,7 @@ pub fn select_top_k(
     indices: ViewMut<'_, u16>,
     values: ViewMut<'_, f32>,
 ) -> Result<(), NonFinite> {
-    let Feedback { shared, local, residual, .. } = feedback;
+    let Feedback { shared, local, residual, beta } = feedback;
     assert!((1..=grid.chunk_len()).contains(&k), "k is between 1 and the chunk's length");
     for len in [shared.len(), local.len(), residual.len(), m_out.len()] {
         assert_eq!(len, grid.len(), "every tensor is as long as the grid");
@@ -54,14 +54,19 @@ pub fn select_top_k(
         Device::Cpu(_) => {
             device.install(|| cpu::compress::select(grid, k, feedback, m_out, indices, values))
         }
-        Device::Gpu(_) => refuse_gpu("compress"),
+        Device::Gpu(gpu) => {
+            let [shared, local, residual] = [shared, local, residual].map(View::on_gpu);
+            let inputs = cuda::compress::Inputs { shared, local, residual };
+            let (indices, values) = (indices.on_host(), values.on_host());
+            cuda::compress::select(gpu, grid, k, &inputs, beta, m_out.on_gpu(), indices, values)
+        }
     }
 }
 
 /// Takes what was sent from `m`: `m[index] -= codebook[code]` for each kept value.
 ///
 /// `m` is `[grid.len()]`, `indices` `[chunks, k]`, `codes` four to a byte, each chunk from a new
-/// byte.
+/// byte; both in the host's memory.
 ///
 /// # Panics
 /// A length differs from these, or an index is beyond its chunk.
@@ -77,11 +82,14 @@ pub fn subtract_sent(
     assert_eq!(m.len(), grid.len(), "m is as long as the grid");
     assert_eq!(indices.len(), grid.chunks() * k, "k indices per chunk");
     assert_eq!(codes.len(), grid.chunks() * k.div_ceil(4), "whole bytes of codes per chunk");
+    let (indices, codes) = (indices.on_host(), codes.on_host());
     match device {
-        Device::Cpu(_) => device.install(|| {
-            cpu::compress::subtract(grid, k, codebook, indices.on_host(), codes.on_host(), m)
-        }),
-        Device::Gpu(_) => refuse_gpu("compress"),
+        Device::Cpu(_) => {
+            device.install(|| cpu::compress::subtract(grid, k, codebook, indices, codes, m))
+        }
+        Device::Gpu(gpu) => {
+            cuda::compress::subtract_sent(gpu, grid, k, codebook, indices, codes, m.on_gpu());
+        }
     }
 }
 
@@ -89,6 +97,6 @@ pub fn subtract_sent(
 pub fn clear(device: &Device, residual: ViewMut<'_, f32>) {
     match device {
         Device::Cpu(_) => device.install(|| cpu::compress::clear(residual)),
-        Device::Gpu(_) => refuse_gpu("compress"),
+        Device::Gpu(gpu) => cuda::elementwise::fill(gpu, residual.on_gpu(), 0.0),
     }
 }

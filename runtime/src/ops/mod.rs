@@ -35,11 +35,6 @@ fn row_len(what: &str, len: usize, rows: usize) -> usize {
     len / rows
 }
 
-/// Refuses a GPU where an operation has no kernels: its callers bring the tensors to the host.
-fn refuse_gpu(operation: &str) -> ! {
-    panic!("{operation} runs on the CPU, whatever the device that trains")
-}
-
 /// Checks that `what` holds `expected` values.
 fn assert_len(what: &str, len: usize, expected: usize) {
     assert!(len == expected, "{what} holds {len} values, expected {expected}");

@@ -13,3 +13,4 @@ mod failures;
 mod layers;
 mod linear;
 mod optimizer;
+mod sparseloco;
