@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use kernels::adamw::adamw_f32;
+use kernels::attention::{delta::*, forward::*, gradient_kv::*, gradient_q::*, hopper::*};
 use kernels::cross_entropy::{softmax_gradient_bf16, softmax_statistics_bf16};
 use kernels::elementwise::*;
 use kernels::embedding::{embedding_backward_bf16, embedding_forward_bf16};
@@ -37,6 +38,21 @@ fn declared() -> Vec<Declared> {
         adamw_f32
         add_bf16
         add_f32
+        attention_delta_128
+        attention_delta_256
+        attention_delta_64
+        attention_forward_128
+        attention_forward_256
+        attention_forward_64
+        attention_forward_hopper_128
+        attention_forward_hopper_256
+        attention_forward_hopper_64
+        attention_gradient_kv_128
+        attention_gradient_kv_256
+        attention_gradient_kv_64
+        attention_gradient_q_128
+        attention_gradient_q_256
+        attention_gradient_q_64
         embedding_backward_bf16
         embedding_forward_bf16
         fill_bf16
