@@ -293,8 +293,8 @@ fn keep_with_ties(held: &Held, [low, high]: [u32; 2], turn: u32, k: u32, kept: K
 
 kernel! {
     /// Writes `m[rows, cols]`, and of each tile of 64 by 64 the `k` largest, 1 to 4,096 of them:
-    /// `indices` in the tile, ascending, and `values`, both `[tiles, k]`. A block of [`THREADS`] for
-    /// each tile. Where `m` is not finite, `first_bad` says so
+    /// `indices` in the tile, ascending, and `values`, both `[tiles, k]`. A block of [`THREADS`]
+    /// for each tile. Where `m` is not finite, `first_bad` says so
     /// ([`first_non_finite`](crate::tile::first_non_finite)) and the tile's kept are not written.
     pub fn compress_select_tiles(
         shared: Global<f32>, local: Global<f32>, residual: Global<f32>, m: Global<f32>,

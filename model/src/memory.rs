@@ -1,6 +1,7 @@
 //! What a run will need, computed before anything is allocated.
 
-use runtime::{Storage, ops::rms_norm};
+use runtime::Storage;
+use runtime::ops::{attention, rms_norm};
 use wire::ModelSpec;
 
 use crate::llama::{Extents, planned_bytes};
@@ -36,7 +37,8 @@ impl MemoryPlan {
         let params = layout_of(spec)?.params();
         let vector = params * size_of::<f32>();
         let extents = Extents::new(spec, sequences, 0, tp.max(1));
-        let scratch = rms_norm::temporary_bytes(storage, extents.tokens, extents.d_model);
+        let scratch = rms_norm::temporary_bytes(storage, extents.tokens, extents.d_model)
+            .max(attention::temporary_bytes(storage, extents.attention));
         Ok(Self {
             params,
             // A GPU's moments come to the host for each checkpoint.

@@ -51,6 +51,7 @@ pub struct Gpu {
 struct Shared {
     /// Tells the memory of this device from that of others.
     id: u64,
+    facts: GpuFacts,
     driver: Box<dyn Driver>,
     failure: Mutex<Option<GpuError>>,
 }
@@ -60,7 +61,8 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 impl Gpu {
     fn new(driver: Box<dyn Driver>) -> Self {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        Self { shared: Arc::new(Shared { id, driver, failure: Mutex::default() }) }
+        let facts = driver.facts();
+        Self { shared: Arc::new(Shared { id, facts, driver, failure: Mutex::default() }) }
     }
 
     pub(crate) fn emulated(memory_bytes: u64) -> Result<Self, RuntimeError> {
@@ -72,8 +74,8 @@ impl Gpu {
     }
 
     /// What it is.
-    pub fn facts(&self) -> GpuFacts {
-        self.shared.driver.facts()
+    pub fn facts(&self) -> &GpuFacts {
+        &self.shared.facts
     }
 
     /// Waits until everything that was started is done.

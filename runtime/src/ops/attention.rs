@@ -5,7 +5,7 @@
 use super::assert_len;
 use crate::cpu::attention as cpu;
 use crate::cuda::attention as cuda;
-use crate::{Device, View, ViewMut};
+use crate::{Device, Storage, View, ViewMut};
 
 /// Sizes of one attention call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,14 @@ impl Shape {
         let sound = self.kv_heads > 0 && self.heads.is_multiple_of(self.kv_heads);
         assert!(sound && self.heads > 0, "attention: heads are no multiple of kv_heads: {self:?}");
         assert!(self.tokens() > 0 && self.head_dim > 0, "attention: nothing to do: {self:?}");
+    }
+}
+
+/// Bytes that [`backward`] takes from a device of that kind, beside its arguments, while it runs.
+pub fn temporary_bytes(storage: Storage, shape: Shape) -> usize {
+    match storage {
+        Storage::Host => 0,
+        Storage::Gpu => cuda::deltas_len(shape) * size_of::<f32>(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! N01: objects up and down, in parts and ranges, through the bucket as a node uses it: signed and
-//! with checksums up, hashed, compared and into the spool down. Beside it a plain client on the same
-//! server, which does nothing with the bytes, and links of a known rate.
+//! with checksums up, hashed, compared and into the spool down. Beside it a plain client on the
+//! same server, which does nothing with the bytes, and links of a known rate.
 
 use std::time::Instant;
 
