@@ -16,5 +16,6 @@ pub mod ops;
 
 pub use buffer::{Buffer, Element, View, ViewMut};
 pub use compute::Compute;
+pub use cpu::simd::run as with_widest_vectors;
 pub use device::{Cpu, Device};
 pub use error::RuntimeError;

@@ -7,6 +7,7 @@
 //! threads.
 
 use rayon::prelude::*;
+use runtime::with_widest_vectors;
 use wire::{CODES_PER_BYTE, Quantiser};
 
 /// Values summed by one thread in one go; the order of every sum follows from it.
@@ -78,15 +79,26 @@ fn encode(k: usize, values: &[f32], codes: &mut [u8], code: impl Fn(f32) -> u8 +
         .par_chunks_mut(k.div_ceil(CODES_PER_BYTE) * chunks_per_tile)
         .zip(values.par_chunks(k * chunks_per_tile))
         .for_each(|(codes, values)| {
-            let chunks =
-                values.chunks_exact(k).zip(codes.chunks_exact_mut(k.div_ceil(CODES_PER_BYTE)));
-            for (values, codes) in chunks {
-                for (four, byte) in values.chunks(CODES_PER_BYTE).zip(codes) {
-                    let pack = |byte, (i, &value)| byte | code(value) << (2 * i);
-                    *byte = four.iter().enumerate().fold(0, pack);
-                }
-            }
+            with_widest_vectors(
+                #[inline(always)]
+                || encode_chunks(k, values, codes, &code),
+            );
         });
+}
+
+#[inline(always)]
+fn encode_chunks(k: usize, values: &[f32], codes: &mut [u8], code: &impl Fn(f32) -> u8) {
+    let chunk_bytes = k.div_ceil(CODES_PER_BYTE);
+    for (values, codes) in values.chunks_exact(k).zip(codes.chunks_exact_mut(chunk_bytes)) {
+        let (fours, rest) = values.as_chunks::<CODES_PER_BYTE>();
+        let pack = |byte, (i, &value)| byte | code(value) << (2 * i);
+        for (four, byte) in fours.iter().zip(&mut *codes) {
+            *byte = four.iter().enumerate().fold(0, pack);
+        }
+        if !rest.is_empty() {
+            codes[chunk_bytes - 1] = rest.iter().enumerate().fold(0, pack);
+        }
+    }
 }
 
 /// `q = clamp(round_half_even((v - shift) / scale + 2), 0, 3)`; a bin stands for the mean of its
@@ -104,23 +116,40 @@ pub struct PublishedFit {
 impl PublishedFit {
     fn new(values: &[f32]) -> Self {
         let n = values.len() as f64;
-        let [sum] = sums(values, |value| [f64::from(value)]);
+        let [sum] = sums(
+            values,
+            #[inline(always)]
+            |group| [group.map(f64::from)],
+        );
         let shift = (sum / n) as f32;
-        let [squares] = sums(values, |value| {
-            let centred = f64::from(value - shift);
-            [centred * centred]
-        });
+        let [squares] = sums(
+            values,
+            #[inline(always)]
+            |group| {
+                let centred = group.map(|value| f64::from(value - shift));
+                [centred.map(|centred| centred * centred)]
+            },
+        );
         let sigma = (squares / (n - 1.0)).sqrt();
         let width = (sigma * f64::from(RANGE_SIGMAS / BINS)) as f32;
         let scale = if width.is_normal() { width } else { 1.0 };
         let mut fit = Self { shift, scale, lookup: [0.0; 4] };
-        let bins: [f64; 8] = sums(values, |value| {
-            let code = usize::from(fit.code(value));
-            let mut bins = [0.0; 8];
-            bins[code] = f64::from(value - shift);
-            bins[4 + code] = 1.0;
-            bins
-        });
+        let bins: [f64; 8] = sums(
+            values,
+            #[inline(always)]
+            |group| {
+                let mut terms = [[0.0; LANES]; 8];
+                for (lane, value) in group.iter().enumerate() {
+                    let (centred, code) = (f64::from(value - shift), fit.code(*value));
+                    for bin in 0..4 {
+                        let is_in = code == bin as u8;
+                        terms[bin][lane] = if is_in { centred } else { 0.0 };
+                        terms[4 + bin][lane] = if is_in { 1.0 } else { 0.0 };
+                    }
+                }
+                terms
+            },
+        );
         for code in 0..4 {
             if bins[4 + code] > 0.0 {
                 fit.lookup[code] = (bins[code] / bins[4 + code]) as f32;
@@ -130,6 +159,7 @@ impl PublishedFit {
     }
 
     /// Bin of a value.
+    #[inline(always)]
     pub fn code(&self, value: f32) -> u8 {
         // Adding 1.5 * 2^23 rounds half to even and leaves the integer in the low bits; to ask for
         // rounding by name is a call on the plainest machines.
@@ -185,65 +215,94 @@ impl LloydMaxFit {
     }
 
     /// 0 to 3, from the lowest value of the codebook to the highest.
+    #[inline(always)]
     pub fn code(&self, value: f32) -> u8 {
         let outer = u8::from(value.abs() > self.threshold);
         if value < 0.0 { 1 - outer } else { 2 + outer }
     }
 }
 
-/// Sums of `terms` over all values, tile by tile in order.
-fn sums<const N: usize>(values: &[f32], terms: impl Fn(f32) -> [f64; N] + Sync) -> [f64; N] {
-    let add = |mut left: [f64; N], right: [f64; N]| {
-        left.iter_mut().zip(right).for_each(|(left, right)| *left += right);
-        left
-    };
+/// Sums of `N` terms of each value over all of them, tile by tile in order.
+fn sums<const N: usize>(
+    values: &[f32],
+    terms: impl Fn(&[f32; LANES]) -> [[f64; LANES]; N] + Sync,
+) -> [f64; N] {
     let tile_sum = |tile: &[f32]| {
-        let (groups, rest) = tile.as_chunks::<LANES>();
-        let mut lanes = [[0.0; N]; LANES];
-        for group in groups {
-            for (lane, &value) in lanes.iter_mut().zip(group) {
-                *lane = add(*lane, terms(value));
-            }
-        }
-        let tail = rest.iter().map(|&value| terms(value));
-        lanes.into_iter().chain(tail).fold([0.0; N], add)
+        with_widest_vectors(
+            #[inline(always)]
+            || sums_of_tile(tile, &terms),
+        )
     };
     let tiles: Vec<[f64; N]> = values.par_chunks(TILE).map(tile_sum).collect();
     tiles.into_iter().fold([0.0; N], add)
+}
+
+/// Lane `i` adds every `LANES`th value; then the lanes are added, then what fills no group.
+#[inline(always)]
+fn sums_of_tile<const N: usize>(
+    tile: &[f32],
+    terms: &impl Fn(&[f32; LANES]) -> [[f64; LANES]; N],
+) -> [f64; N] {
+    let (groups, rest) = tile.as_chunks::<LANES>();
+    let mut sums = [[0.0; LANES]; N];
+    for group in groups {
+        let terms = terms(group);
+        for n in 0..N {
+            for lane in 0..LANES {
+                sums[n][lane] += terms[n][lane];
+            }
+        }
+    }
+    let lanes = (0..LANES).map(|lane| sums.map(|sums| sums[lane]));
+    let tail = rest.iter().map(|&value| terms(&[value; LANES]).map(|terms| terms[0]));
+    lanes.chain(tail).fold([0.0; N], add)
+}
+
+fn add<const N: usize>(left: [f64; N], right: [f64; N]) -> [f64; N] {
+    std::array::from_fn(|n| left[n] + right[n])
 }
 
 /// Sum and number of the magnitudes above `threshold`, in the same fixed order. Partial sums are
 /// f32 over at most 64 values, which costs less than 1e-5 and makes them vectorise.
 fn sum_above(values: &[f32], threshold: f32) -> (f64, u64) {
     const RUN: usize = 64 * LANES;
-    let run_sum = |run: &[f32]| {
-        let (mut sums, mut counts) = ([0f32; LANES], [0u32; LANES]);
-        let mut add = |lane: usize, value: f32| {
-            let is_above = value.abs() > threshold;
-            sums[lane] += if is_above { value.abs() } else { 0.0 };
-            counts[lane] += u32::from(is_above);
-        };
-        let (groups, rest) = run.as_chunks::<LANES>();
-        for group in groups {
-            for lane in 0..LANES {
-                add(lane, group[lane]);
-            }
-        }
-        rest.iter().enumerate().for_each(|(lane, &value)| add(lane, value));
-        (sums.iter().map(|&sum| f64::from(sum)).sum::<f64>(), counts.iter().sum::<u32>())
+    let add = |(sum, count), (more, n)| (sum + more, count + n);
+    let tile_sum = |tile: &[f32]| {
+        with_widest_vectors(
+            #[inline(always)]
+            || tile.chunks(RUN).map(|run| sum_of_run_above(run, threshold)).fold((0.0, 0), add),
+        )
     };
-    let add = |(sum, count), (more, n)| (sum + more, count + u64::from(n));
-    let tile_sum = |tile: &[f32]| tile.chunks(RUN).map(run_sum).fold((0.0, 0), add);
     let tiles: Vec<(f64, u64)> = values.par_chunks(TILE).map(tile_sum).collect();
-    tiles.into_iter().fold((0.0, 0), |(sum, count), (more, n)| (sum + more, count + n))
+    tiles.into_iter().fold((0.0, 0), add)
+}
+
+#[inline(always)]
+fn sum_of_run_above(run: &[f32], threshold: f32) -> (f64, u64) {
+    let (mut sums, mut counts) = ([0f32; LANES], [0u32; LANES]);
+    let mut add = |lane: usize, value: f32| {
+        let is_above = value.abs() > threshold;
+        sums[lane] += if is_above { value.abs() } else { 0.0 };
+        counts[lane] += u32::from(is_above);
+    };
+    let (groups, rest) = run.as_chunks::<LANES>();
+    for group in groups {
+        for lane in 0..LANES {
+            add(lane, group[lane]);
+        }
+    }
+    rest.iter().enumerate().for_each(|(lane, &value)| add(lane, value));
+    (sums.iter().map(|&sum| f64::from(sum)).sum(), counts.iter().copied().map(u64::from).sum())
 }
 
 /// `|values - decoded| / |values|`, both L2 norms: what quantising loses.
 pub fn relative_error(fit: &QuantiserFit, values: &[f32]) -> f64 {
     let codebook = fit.codebook();
-    let [lost, all] = sums(values, |value| {
-        let lost = f64::from(value) - f64::from(codebook[usize::from(fit.code(value))]);
-        [lost * lost, f64::from(value) * f64::from(value)]
+    let [lost, all] = sums(values, |group| {
+        let lost =
+            group.map(|value| f64::from(value) - f64::from(codebook[usize::from(fit.code(value))]));
+        let square = |x: f64| x * x;
+        [lost.map(square), group.map(|value| square(f64::from(value)))]
     });
     (lost / all).sqrt()
 }

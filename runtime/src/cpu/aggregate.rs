@@ -209,13 +209,15 @@ impl pulp::NullaryFnOnce for ApplyBand<'_> {
         let (cols, tile_cols) = (grid.cols(), grid.tile_cols());
         let (rule, alpha, all) = (self.job.rule, self.job.alpha, self.job.peers.len() as f32);
         let mut sums = Sums { sum: [0.0; CHUNK_LEN_MAX], count: [0; CHUNK_LEN_MAX] };
-        // All rows at once would wait for memory; a share before each peer's turn does not.
+        // All rows at once would wait for memory; some of the next tile's before each peer's turn
+        // do not.
         let share = (grid.chunk_len() / tile_cols).div_ceil(self.job.peers.len().max(1));
         for tile in 0..grid.band_chunks() {
             let tile_range = tile * tile_cols..(tile + 1) * tile_cols;
+            let next_range = tile_range.end..(tile_range.end + tile_cols).min(cols);
             let mut rows = self.shared.chunks_exact(cols);
             let prefetch_share = || {
-                rows.by_ref().take(share).for_each(|row| prefetch(&row[tile_range.clone()]));
+                rows.by_ref().take(share).for_each(|row| prefetch(&row[next_range.clone()]));
             };
             self.job.add_chunk(self.band * grid.band_chunks() + tile, &mut sums, prefetch_share);
             let rows = self.shared.chunks_exact_mut(cols);

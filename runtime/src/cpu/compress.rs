@@ -13,6 +13,7 @@ use crate::ops::compress::Feedback;
 use crate::ops::{CHUNK_LEN_MAX, NonFinite, TileGrid};
 
 use super::prefetch::prefetch;
+use super::stream;
 use super::top_k::{Marker, TopK};
 
 /// See [`crate::ops::compress::select_top_k`].
@@ -24,6 +25,10 @@ pub(crate) fn select(
     indices: ViewMut<'_, u16>,
     values: ViewMut<'_, f32>,
 ) -> Result<(), NonFinite> {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(avx512) = pulp::x86::V4::try_new() {
+        return select_with(avx512, grid, k, feedback, m_out, indices, values);
+    }
     #[cfg(target_arch = "x86_64")]
     if let Some(avx2) = pulp::x86::V3::try_new() {
         return select_with(avx2, grid, k, feedback, m_out, indices, values);
@@ -45,6 +50,7 @@ fn select_with<M: Marker>(
     let local = feedback.local.on_host().par_chunks(band_len);
     let residual = feedback.residual.on_host().par_chunks(band_len);
     let m_out = m_out.on_host();
+    let streamed = m_out.len() >= stream::STREAMED_MIN;
     let finite = m_out
         .par_chunks_mut(band_len)
         .zip(indices.on_host().par_chunks_mut(band_values))
@@ -52,7 +58,8 @@ fn select_with<M: Marker>(
         .zip(shared.zip(local).zip(residual))
         .map(|(((m_out, indices), values), ((shared, local), residual))| {
             let beta = feedback.beta;
-            let band = Band { grid, k, beta, shared, local, residual, m_out, indices, values };
+            let band =
+                Band { grid, k, beta, streamed, shared, local, residual, m_out, indices, values };
             SCRATCH.with_borrow_mut(|scratch| marker.run(|| band.select(marker, scratch)))
         })
         .reduce(|| true, |left, right| left && right);
@@ -70,6 +77,8 @@ struct Band<'a> {
     grid: TileGrid,
     k: usize,
     beta: f32,
+    /// Whether `m_out` is written around the caches.
+    streamed: bool,
     shared: &'a [f32],
     local: &'a [f32],
     residual: &'a [f32],
@@ -112,6 +121,7 @@ impl Band<'_> {
                 finite &= scratch.top_k.select(marker, m, indices, values);
             }
         }
+        stream::finish();
         finite
     }
 
@@ -134,28 +144,23 @@ impl Band<'_> {
                     prefetch(&self.local[below.clone()]);
                     prefetch(&self.residual[below]);
                 }
-                feed_back(self.beta, shared, local, residual, m, out);
+                feed_back(self.beta, shared, local, residual, m);
+                match self.streamed {
+                    true => stream::store(m, out),
+                    false => out.copy_from_slice(m),
+                }
             }
         }
     }
 }
 
-/// `beta * residual + (shared - local)`, to two places. Apart, so that the compiler knows that the
-/// five lists do not overlap.
+/// `beta * residual + (shared - local)`. Apart, so that the compiler knows that the lists do not
+/// overlap.
 #[inline(always)]
-fn feed_back(
-    beta: f32,
-    shared: &[f32],
-    local: &[f32],
-    residual: &[f32],
-    m: &mut [f32],
-    out: &mut [f32],
-) {
+fn feed_back(beta: f32, shared: &[f32], local: &[f32], residual: &[f32], m: &mut [f32]) {
     let inputs = shared.iter().zip(local).zip(residual);
-    for ((m, out), ((shared, local), residual)) in m.iter_mut().zip(out).zip(inputs) {
-        let value = beta * residual + (shared - local);
-        *m = value;
-        *out = value;
+    for (m, ((shared, local), residual)) in m.iter_mut().zip(inputs) {
+        *m = beta * residual + (shared - local);
     }
 }
 

@@ -1,8 +1,9 @@
 //! The operations on host cores, over plain slices, row-major.
 //!
-//! Work is cut in tiles whose size depends on shapes only; threads decide who computes which tile.
-//! Sums run in a fixed order, and within an operation products that are added are fused everywhere
-//! or nowhere, so the bits do not depend on the number of threads or on the width of the vectors.
+//! Work is cut in tiles; threads decide who computes which. Wherever a sum could cross a tile, its
+//! size depends on shapes only. Sums run in a fixed order, and within an operation products that
+//! are added are fused everywhere or nowhere, so the bits do not depend on the number of threads or
+//! on the width of the vectors.
 
 pub(crate) mod adamw;
 pub(crate) mod aggregate;
@@ -18,6 +19,7 @@ pub(crate) mod rms_norm;
 pub(crate) mod rope;
 mod scratch;
 mod shared;
-mod simd;
+pub(crate) mod simd;
+mod stream;
 pub(crate) mod swiglu;
 mod top_k;

@@ -9,7 +9,7 @@ pub(crate) const LANES: usize = 16;
 /// Runs `kernel` compiled for the widest vectors of this machine. The closure and all it calls must
 /// be `#[inline(always)]`: what stays a call of its own is compiled for the plainest machine.
 #[inline(always)]
-pub(crate) fn run<R>(kernel: impl FnOnce() -> R) -> R {
+pub fn run<R>(kernel: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(kernel)
 }
 

@@ -65,6 +65,26 @@ impl Marker for pulp::x86::V3 {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
+impl Marker for pulp::x86::V4 {
+    #[inline(always)]
+    fn run<R>(self, work: impl FnOnce() -> R) -> R {
+        self.vectorize(work)
+    }
+
+    #[inline(always)]
+    fn mark(self, values: &[f32; 64], key: u32) -> u64 {
+        let sixteens: &[pulp::f32x16; 4] = bytemuck::cast_ref(values);
+        let (sign, key) = (self.splat_u32x16(0x7fff_ffff), self.splat_u32x16(key));
+        let mut marks = 0;
+        for (i, &sixteen) in sixteens.iter().enumerate() {
+            let keys = self.and_u32x16(pulp::cast(sixteen), sign);
+            marks |= u64::from(self.cmp_ge_u32x16(keys, key).0) << (16 * i);
+        }
+        marks
+    }
+}
+
 #[inline(always)]
 fn key_of(value: f32) -> u32 {
     value.to_bits() & 0x7fff_ffff

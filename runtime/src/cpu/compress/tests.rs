@@ -66,6 +66,13 @@ fn assert_all_ways_equal_sorting(grid: TileGrid, k: usize, inputs: [&[f32]; 3]) 
         select_with(Portable, grid, k, feedback, m, indices, values)
     });
     assert!(bits(&portable.unwrap()) == bits(&expected), "portable {grid:?} k {k}");
+    #[cfg(target_arch = "x86_64")]
+    if let Some(avx2) = pulp::x86::V3::try_new() {
+        let by_avx2 = run(grid, k, |m, indices, values| {
+            select_with(avx2, grid, k, feedback, m, indices, values)
+        });
+        assert!(bits(&by_avx2.unwrap()) == bits(&expected), "AVX2 {grid:?} k {k}");
+    }
     for threads in 1..=3 {
         let device = Device::cpu(threads).unwrap();
         let selected = run(grid, k, |m, indices, values| {
