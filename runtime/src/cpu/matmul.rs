@@ -1,10 +1,10 @@
-//! Matrix products: `C (+)= A * B` for factors of any stride, C row-major, all in f32.
+//! Matrix products: `C (+)= A * B` in f32, C row-major, the factors too or transposed.
 //!
-//! C is cut in tiles by its shape alone; a tile packs its pieces of A and B into panels in the
-//! thread's own memory, where they may become bf16, and runs a micro-kernel over them. The products
-//! of one value of C are added in pieces of `DEPTH`, in order. Own code because `gemm` and alike
-//! allocate in every call, and split k by the caches of the machine, which changes the bits between
-//! machines.
+//! C is cut in tiles; a tile packs its pieces of A and B into panels in the thread's own memory,
+//! where they may become bf16, and runs a micro-kernel over them. The products of one value of C
+//! are added in pieces of `DEPTH`, in order, whatever tile it lies in. Own code because `gemm` and
+//! alike allocate in every call, and split k by the caches of the machine, which changes the bits
+//! between machines.
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -28,11 +28,11 @@ pub(crate) use direct::direct;
 use kernel::{COLS_MAX, Plain, ROWS, Strided};
 use tile::{DEPTH, PIECE_ROWS, Tile};
 
-/// Rows and columns of the largest tile. A tile packs its columns of B once, so it should be tall.
+/// Rows of the largest tile. A tile packs its columns of B once, so it should be tall.
 const TILE_ROWS: usize = 512;
-const TILE_COLS: usize = 256;
-/// Tiles that C is cut into at least, where it has so many pieces: work for that many threads.
-const TILES_MIN: usize = 16;
+/// Tiles per thread that C is cut into at least, where it has so many pieces of rows: fewer would
+/// leave a thread idle at the end, more would pack the same values more often.
+const TILES_PER_THREAD: usize = 4;
 
 /// A matrix in a slice: value (i, j) at `i * row_stride + j * col_stride`.
 #[derive(Clone, Copy)]
@@ -54,6 +54,7 @@ impl<'a> Matrix<'a> {
     }
 
     fn assert_holds(&self, rows: usize, cols: usize) {
+        assert!(self.row_stride == 1 || self.col_stride == 1, "rows or columns lie side by side");
         let last = (rows - 1) * self.row_stride + (cols - 1) * self.col_stride;
         assert!(last < self.values.len(), "a factor is shorter than {rows} x {cols}");
     }
@@ -78,7 +79,7 @@ pub(crate) fn matmul(
 /// Whether this machine has instructions for bf16.
 pub(crate) fn has_bf16() -> bool {
     #[cfg(target_arch = "x86_64")]
-    let native = avx512::available().is_some();
+    let native = avx512::available();
     #[cfg(not(target_arch = "x86_64"))]
     let native = false;
     native
@@ -86,9 +87,9 @@ pub(crate) fn has_bf16() -> bool {
 
 fn bf16_tile(tile: Tile<'_>) {
     #[cfg(target_arch = "x86_64")]
-    if let Some(simd) = avx512::available() {
+    if avx512::available() {
         // SAFETY: the machine has the instructions, as just asked; `tiled` made the tile.
-        return unsafe { avx512::multiply(tile, simd) };
+        return unsafe { avx512::multiply(tile) };
     }
     pulp::Arch::new().dispatch(WithWidened(tile));
 }
@@ -172,12 +173,22 @@ fn strided(values: &[f32], outer: usize, depth: usize) -> Strided {
     Strided { start: values.as_ptr(), outer, depth }
 }
 
-/// Rows and columns of a tile of C, from its shape only: near the largest, but at least
-/// [`TILES_MIN`] where C has as many pieces of rows, and all about the same size.
+/// Columns of the largest tile: as many as leave their packed piece of B room beside A and C in a
+/// second-level cache, of which machines with AVX-512 have 1 MiB and others half.
+fn tile_cols_max() -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if pulp::x86::V4::is_available() {
+        return 512;
+    }
+    256
+}
+
+/// Rows and columns of a tile of C: near the largest, but enough tiles for all threads where C has
+/// as many pieces of rows, and all about the same size.
 fn tile_shape(m: usize, n: usize) -> (usize, usize) {
-    let across = n.div_ceil(TILE_COLS);
+    let across = n.div_ceil(tile_cols_max());
     let tile_cols = n.div_ceil(across).next_multiple_of(COLS_MAX);
-    let wanted = TILES_MIN.div_ceil(across);
+    let wanted = (TILES_PER_THREAD * rayon::current_num_threads()).div_ceil(across);
     let down = m.div_ceil(TILE_ROWS).max(wanted.min(m.div_ceil(PIECE_ROWS)));
     (m.div_ceil(down).next_multiple_of(ROWS), tile_cols)
 }

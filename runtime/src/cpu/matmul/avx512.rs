@@ -7,13 +7,15 @@ use std::arch::x86_64::*;
 
 use pulp::x86::V4;
 
+use super::kernel::Strided;
+use super::pack::avx512::{Pair, pack};
 use super::pairs::{Dot, LANES, Paired};
 use super::tile::Tile;
 
-/// The token of AVX-512, where the machine has AVX512-BF16 too.
+/// Whether the machine has AVX512-BF16, and all of AVX-512 that `multiply` is compiled with.
 #[inline]
-pub(super) fn available() -> Option<V4> {
-    if is_x86_feature_detected!("avx512bf16") { V4::try_new() } else { None }
+pub(super) fn available() -> bool {
+    is_x86_feature_detected!("avx512bf16") && V4::is_available()
 }
 
 /// Computes a tile.
@@ -21,9 +23,9 @@ pub(super) fn available() -> Option<V4> {
 /// # Safety
 /// The machine has what [`available`] asks for; and as for [`Tile::multiply`].
 #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx512bf16,fma,bmi2,lzcnt")]
-pub(super) unsafe fn multiply(tile: Tile<'_>, simd: V4) {
+pub(super) unsafe fn multiply(tile: Tile<'_>) {
     // SAFETY: the caller's promise.
-    unsafe { tile.multiply(Paired { simd, dot: Native(()) }) }
+    unsafe { tile.multiply(Paired(Native(()))) }
 }
 
 /// Made in this file only, inside functions that are compiled with the features it stands for. Its
@@ -34,6 +36,18 @@ struct Native(());
 impl Dot for Native {
     type Sums = __m512;
     type Pairs = __m512bh;
+
+    #[inline(always)]
+    unsafe fn pack<const WIDTH: usize>(
+        self,
+        from: Strided,
+        outer: usize,
+        depth: usize,
+        panels: &mut [f32],
+    ) {
+        // SAFETY: the caller's promise; a `Native` is proof of AVX512-BF16.
+        unsafe { pack::<Pair, WIDTH>(from, outer, depth, panels) }
+    }
 
     #[inline(always)]
     fn sums(self, values: &[f32; LANES]) -> __m512 {

@@ -3,7 +3,7 @@
 
 use pulp::Simd;
 
-use super::kernel::{Kernel, Plain, cols};
+use super::kernel::{Kernel, Plain, ROWS, Strided, cols};
 
 /// The bits of `x` rounded to bf16, to nearest with ties to even, in the upper half; the lower is
 /// zero. Values beyond the largest bf16 round to infinity, NaN stays NaN.
@@ -22,22 +22,20 @@ pub(super) fn rounded_bits(x: u32) -> u32 {
 pub(super) struct Widened<S>(pub(super) S);
 
 impl<S: Simd> Kernel for Widened<S> {
-    type Simd = S;
     const COLS: usize = cols::<S>();
 
     #[inline(always)]
-    fn simd(self) -> S {
-        self.0
+    unsafe fn pack_rows(self, from: Strided, outer: usize, depth: usize, panels: &mut [f32]) {
+        // SAFETY: the caller's promise.
+        unsafe { Plain(self.0).pack_rows(from, outer, depth, panels) };
+        round(&mut panels[..outer.next_multiple_of(ROWS) * depth]);
     }
 
     #[inline(always)]
-    fn prepare_rows(self, panel: &mut [f32]) {
-        round(panel);
-    }
-
-    #[inline(always)]
-    fn prepare_cols(self, panel: &mut [f32]) {
-        round(panel);
+    unsafe fn pack_cols(self, from: Strided, outer: usize, depth: usize, panels: &mut [f32]) {
+        // SAFETY: the caller's promise.
+        unsafe { Plain(self.0).pack_cols(from, outer, depth, panels) };
+        round(&mut panels[..outer.next_multiple_of(Self::COLS) * depth]);
     }
 
     #[inline(always)]
@@ -58,8 +56,8 @@ impl<S: Simd> Kernel for Widened<S> {
 }
 
 #[inline(always)]
-fn round(panel: &mut [f32]) {
-    for value in panel {
+fn round(panels: &mut [f32]) {
+    for value in panels {
         *value = f32::from_bits(rounded_bits(value.to_bits()));
     }
 }

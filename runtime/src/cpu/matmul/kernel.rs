@@ -6,6 +6,8 @@
 
 use pulp::Simd;
 
+use super::pack::pack;
+
 /// Rows of C that one call keeps in registers: 6 x 2 vectors leave 4 of 16 registers for operands.
 pub(crate) const ROWS: usize = 6;
 
@@ -27,24 +29,31 @@ pub(crate) struct Strided {
 
 /// One way to multiply packed panels: what they hold, and how a tile of C comes of two of them.
 pub(crate) trait Kernel: Copy {
-    /// Vectors that packing may use.
-    type Simd: Simd;
     /// Columns of C that one call keeps in registers, at most [`COLS_MAX`].
     const COLS: usize;
 
-    /// The token of those vectors.
-    fn simd(self) -> Self::Simd;
+    /// Values of memory that a panel takes per row, for `depth` steps of k.
+    fn panel_len(self, depth: usize) -> usize {
+        depth
+    }
 
-    /// Turns a packed panel of A, `[depth][ROWS]`, into what [`Kernel::tile`] reads, in its place.
-    fn prepare_rows(self, panel: &mut [f32]);
-
-    /// Turns a packed panel of B, `[depth][COLS]`, into what [`Kernel::tile`] reads, in its place.
-    fn prepare_cols(self, panel: &mut [f32]);
-
-    /// `c[i, j] (+)= sum_k a[i, k] * b[k, j]` for `rows` x `width` values of two prepared panels.
+    /// Packs `outer` rows of A, `depth` steps each, into panels of [`ROWS`] that [`Kernel::tile`]
+    /// reads.
     ///
     /// # Safety
-    /// `a` and `b` are prepared panels of `depth` steps, `1 <= rows <= ROWS`,
+    /// `from` is readable for all (i, k) with `i < outer`, `k < depth`; one of its strides is 1.
+    unsafe fn pack_rows(self, from: Strided, outer: usize, depth: usize, panels: &mut [f32]);
+
+    /// Packs `outer` columns of B into panels of [`Kernel::COLS`].
+    ///
+    /// # Safety
+    /// As for [`Kernel::pack_rows`].
+    unsafe fn pack_cols(self, from: Strided, outer: usize, depth: usize, panels: &mut [f32]);
+
+    /// `c[i, j] (+)= sum_k a[i, k] * b[k, j]` for `rows` x `width` values of two packed panels.
+    ///
+    /// # Safety
+    /// `a` and `b` are packed panels of `depth` steps, `1 <= rows <= ROWS`,
     /// `1 <= width <= COLS`. For `i < rows` and `j < width`, `c` is writable at
     /// `i * c_stride + j` and touched by nobody else.
     unsafe fn tile(
@@ -65,19 +74,19 @@ pub(crate) trait Kernel: Copy {
 pub(crate) struct Plain<S>(pub(crate) S);
 
 impl<S: Simd> Kernel for Plain<S> {
-    type Simd = S;
     const COLS: usize = cols::<S>();
 
     #[inline(always)]
-    fn simd(self) -> S {
-        self.0
+    unsafe fn pack_rows(self, from: Strided, outer: usize, depth: usize, panels: &mut [f32]) {
+        // SAFETY: the caller's promise.
+        unsafe { pack(self.0, from, outer, depth, ROWS, panels) }
     }
 
     #[inline(always)]
-    fn prepare_rows(self, _: &mut [f32]) {}
-
-    #[inline(always)]
-    fn prepare_cols(self, _: &mut [f32]) {}
+    unsafe fn pack_cols(self, from: Strided, outer: usize, depth: usize, panels: &mut [f32]) {
+        // SAFETY: the caller's promise.
+        unsafe { pack(self.0, from, outer, depth, Self::COLS, panels) }
+    }
 
     #[inline(always)]
     unsafe fn tile(

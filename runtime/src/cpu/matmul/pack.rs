@@ -3,9 +3,14 @@
 //! A panel holds `width` rows of the factor's outer dimension, k-major: `[depth][width]`. Places
 //! past the factor's last row hold zeros or repeat a row; nothing that is kept depends on them.
 
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx512;
+
 use pulp::Simd;
 
 use super::kernel::Strided;
+#[cfg(target_arch = "x86_64")]
+use super::kernel::{COLS_MAX, ROWS};
 
 /// Rows and steps of k that are transposed in registers.
 const SQUARE: usize = 8;
@@ -23,6 +28,19 @@ pub(crate) unsafe fn pack<S: Simd>(
     width: usize,
     panels: &mut [f32],
 ) {
+    #[cfg(target_arch = "x86_64")]
+    if S::F32_LANES == 16 && (from.outer == 1 || from.depth == 1) {
+        // SAFETY: the caller's promise; on this architecture vectors of 16 are those of AVX-512.
+        unsafe {
+            match width {
+                ROWS => return avx512::pack::<avx512::Single, ROWS>(from, outer, depth, panels),
+                COLS_MAX => {
+                    return avx512::pack::<avx512::Single, COLS_MAX>(from, outer, depth, panels);
+                }
+                _ => (),
+            }
+        }
+    }
     if from.outer == 1 {
         // SAFETY: the caller's promise.
         unsafe { copy_rows(from, outer, depth, width, panels) };

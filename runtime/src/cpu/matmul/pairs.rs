@@ -1,14 +1,11 @@
 //! The kernel for instructions that add two bf16 products at once to each of 16 f32 sums.
 //!
 //! A panel holds pairs of steps of k: `[depth / 2 rounded up][width]` words whose lower half is the
-//! even step and whose upper half the odd one, zero past an odd depth. They take the first half of
-//! the f32 panel that they are made from. Which instruction it is, is left to [`Dot`], so that a
-//! model of it can test everything else on any machine.
+//! even step and whose upper half the odd one, zero past an odd depth. Which instruction it is, and
+//! how panels are packed, is left to [`Dot`], so that a model of it can test everything else on any
+//! machine.
 
-use pulp::Simd;
-
-use super::bf16::rounded_bits;
-use super::kernel::{COLS_MAX, Kernel, ROWS};
+use super::kernel::{COLS_MAX, Kernel, ROWS, Strided};
 
 /// Sums of one vector.
 pub(super) const LANES: usize = 16;
@@ -19,6 +16,18 @@ pub(super) trait Dot: Copy {
     type Sums: Copy;
     /// 16 pairs of bf16.
     type Pairs: Copy;
+
+    /// Rounds and packs `outer` rows of `from`, `depth` steps each, into panels of `WIDTH`.
+    ///
+    /// # Safety
+    /// `from` is readable for all (i, k) with `i < outer`, `k < depth`; one of its strides is 1.
+    unsafe fn pack<const WIDTH: usize>(
+        self,
+        from: Strided,
+        outer: usize,
+        depth: usize,
+        panels: &mut [f32],
+    );
 
     /// Values as sums.
     fn sums(self, values: &[f32; LANES]) -> Self::Sums;
@@ -41,28 +50,25 @@ pub(super) trait Dot: Copy {
 
 /// Factors in pairs of bf16.
 #[derive(Clone, Copy)]
-pub(super) struct Paired<S, D> {
-    pub(super) simd: S,
-    pub(super) dot: D,
-}
+pub(super) struct Paired<D>(pub(super) D);
 
-impl<S: Simd, D: Dot> Kernel for Paired<S, D> {
-    type Simd = S;
+impl<D: Dot> Kernel for Paired<D> {
     const COLS: usize = 2 * LANES;
 
-    #[inline(always)]
-    fn simd(self) -> S {
-        self.simd
+    fn panel_len(self, depth: usize) -> usize {
+        depth.div_ceil(2)
     }
 
     #[inline(always)]
-    fn prepare_rows(self, panel: &mut [f32]) {
-        pair::<ROWS>(panel);
+    unsafe fn pack_rows(self, from: Strided, outer: usize, depth: usize, panels: &mut [f32]) {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.pack::<ROWS>(from, outer, depth, panels) }
     }
 
     #[inline(always)]
-    fn prepare_cols(self, panel: &mut [f32]) {
-        pair::<COLS_MAX>(panel);
+    unsafe fn pack_cols(self, from: Strided, outer: usize, depth: usize, panels: &mut [f32]) {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.pack::<COLS_MAX>(from, outer, depth, panels) }
     }
 
     #[inline(always)]
@@ -78,7 +84,7 @@ impl<S: Simd, D: Dot> Kernel for Paired<S, D> {
         accumulate: bool,
     ) {
         let pairs = depth.div_ceil(2);
-        // SAFETY: a prepared panel of `depth` steps holds these words; f32 and u32 align alike.
+        // SAFETY: a packed panel of `depth` steps holds these words; f32 and u32 align alike.
         let (a, b) = unsafe {
             let a: *const [u32; ROWS] = a.cast();
             let b: *const [[u32; LANES]; 2] = b.cast();
@@ -87,31 +93,14 @@ impl<S: Simd, D: Dot> Kernel for Paired<S, D> {
         // SAFETY: the caller's promise, passed on with `rows` as a constant.
         unsafe {
             match rows {
-                1 => fixed::<D, 1>(self.dot, width, a, b, c, c_stride, accumulate),
-                2 => fixed::<D, 2>(self.dot, width, a, b, c, c_stride, accumulate),
-                3 => fixed::<D, 3>(self.dot, width, a, b, c, c_stride, accumulate),
-                4 => fixed::<D, 4>(self.dot, width, a, b, c, c_stride, accumulate),
-                5 => fixed::<D, 5>(self.dot, width, a, b, c, c_stride, accumulate),
-                _ => fixed::<D, 6>(self.dot, width, a, b, c, c_stride, accumulate),
+                1 => fixed::<D, 1>(self.0, width, a, b, c, c_stride, accumulate),
+                2 => fixed::<D, 2>(self.0, width, a, b, c, c_stride, accumulate),
+                3 => fixed::<D, 3>(self.0, width, a, b, c, c_stride, accumulate),
+                4 => fixed::<D, 4>(self.0, width, a, b, c, c_stride, accumulate),
+                5 => fixed::<D, 5>(self.0, width, a, b, c, c_stride, accumulate),
+                _ => fixed::<D, 6>(self.0, width, a, b, c, c_stride, accumulate),
             }
         }
-    }
-}
-
-/// Rounds the values of a panel `[depth][W]` and joins every two steps to words, in place: word row
-/// p is written when step rows 2p and 2p + 1, which lie at or after it, have been read.
-#[inline(always)]
-fn pair<const W: usize>(panel: &mut [f32]) {
-    let (steps, rest) = bytemuck::cast_slice_mut::<f32, u32>(panel).as_chunks_mut::<W>();
-    debug_assert!(rest.is_empty(), "a panel is whole steps");
-    for p in 0..steps.len().div_ceil(2) {
-        let even = steps[2 * p];
-        let odd = steps.get(2 * p + 1).copied().unwrap_or([0; W]);
-        let mut words = [0; W];
-        for i in 0..W {
-            words[i] = (rounded_bits(even[i]) >> 16) | rounded_bits(odd[i]);
-        }
-        steps[p] = words;
     }
 }
 

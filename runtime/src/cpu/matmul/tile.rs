@@ -4,7 +4,6 @@
 //! pieces of `PIECE_ROWS`: a tile may be as tall as balance between threads allows.
 
 use super::kernel::{Kernel, ROWS, Strided};
-use super::pack::pack;
 
 /// Steps of k between two additions to C.
 pub(super) const DEPTH: usize = 256;
@@ -36,11 +35,7 @@ impl Tile<'_> {
         for k0 in (0..self.k).step_by(DEPTH) {
             let depth = DEPTH.min(self.k - k0);
             // SAFETY: the caller's promise; the factor has a step k0.
-            unsafe { pack(kernel.simd(), skip(self.b, k0), self.n, depth, K::COLS, self.b_panels) };
-            let panels = self.b_panels.chunks_exact_mut(K::COLS * depth);
-            for panel in panels.take(self.n.div_ceil(K::COLS)) {
-                kernel.prepare_cols(panel);
-            }
+            unsafe { kernel.pack_cols(skip(self.b, k0), self.n, depth, self.b_panels) };
             for row in (0..self.m).step_by(PIECE_ROWS) {
                 // SAFETY: the caller's promise; both pieces of B and A are packed for `depth`.
                 unsafe { self.piece(kernel, row, k0, depth) };
@@ -57,15 +52,12 @@ impl Tile<'_> {
     unsafe fn piece<K: Kernel>(&mut self, kernel: K, row: usize, k0: usize, depth: usize) {
         let m = PIECE_ROWS.min(self.m - row);
         let add = self.accumulate || k0 > 0;
-        let (a_len, b_len) = (ROWS * depth, K::COLS * depth);
+        let (a_len, b_len) = (ROWS * kernel.panel_len(depth), K::COLS * kernel.panel_len(depth));
         // SAFETY: the caller's promise; the factor has row `row` and step `k0`.
         unsafe {
             let a = skip(self.a, k0);
             let a = Strided { start: a.start.add(row * a.outer), ..a };
-            pack(kernel.simd(), a, m, depth, ROWS, self.a_panels);
-        }
-        for panel in self.a_panels.chunks_exact_mut(a_len).take(m.div_ceil(ROWS)) {
-            kernel.prepare_rows(panel);
+            kernel.pack_rows(a, m, depth, self.a_panels);
         }
         let (a, b): (&[f32], &[f32]) = (self.a_panels, self.b_panels);
         for (jp, b) in b.chunks_exact(b_len).take(self.n.div_ceil(K::COLS)).enumerate() {
