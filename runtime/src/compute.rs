@@ -39,6 +39,16 @@ impl Compute {
     pub fn is_native(self) -> bool {
         self == Compute::F32 || crate::cpu::matmul::has_bf16()
     }
+
+    /// Keeps the calling thread's vector units as busy as a matrix product could, reading no
+    /// memory, and returns how many operations that was, a multiply-add being two: timed, it is a
+    /// ceiling.
+    pub fn operations_in_registers(self, rounds: usize) -> usize {
+        match self {
+            Compute::F32 => crate::cpu::peak::f32_operations(rounds),
+            Compute::Bf16 => crate::cpu::matmul::bf16_operations(rounds),
+        }
+    }
 }
 
 impl std::str::FromStr for Compute {

@@ -85,6 +85,16 @@ pub(crate) fn has_bf16() -> bool {
     native
 }
 
+/// As [`super::peak::f32_operations`], with the instructions that products in bf16 are made of.
+pub(crate) fn bf16_operations(rounds: usize) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if avx512::available() {
+        // SAFETY: the machine has the instructions, as just asked.
+        return unsafe { avx512::operations(rounds) };
+    }
+    super::peak::f32_operations(rounds)
+}
+
 fn bf16_tile(tile: Tile<'_>) {
     #[cfg(target_arch = "x86_64")]
     if avx512::available() {

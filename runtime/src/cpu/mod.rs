@@ -13,6 +13,7 @@ pub(crate) mod cross_entropy;
 pub(crate) mod elementwise;
 pub(crate) mod embedding;
 pub(crate) mod matmul;
+pub(crate) mod peak;
 mod prefetch;
 pub(crate) mod reduce;
 pub(crate) mod rms_norm;

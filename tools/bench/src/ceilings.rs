@@ -6,7 +6,7 @@
 use std::hint::black_box;
 
 use rayon::prelude::*;
-use runtime::Device;
+use runtime::{Compute, Device};
 use serde::Serialize;
 
 use crate::timing::Times;
@@ -16,6 +16,8 @@ use crate::timing::Times;
 pub(crate) struct Ceilings {
     /// f32 fused multiply-adds in registers, two operations each.
     pub(crate) fma_flop_per_s: f64,
+    /// The same with factors in bf16, by whatever instructions products in bf16 use here.
+    pub(crate) bf16_flop_per_s: f64,
     /// `b = a` over memory far larger than the caches, read and write counted.
     pub(crate) copy_bytes_per_s: f64,
     /// `a *= c` in place, read and write counted.
@@ -31,6 +33,8 @@ pub(crate) struct Ceilings {
 pub(crate) struct Work {
     /// f32 operations, a multiply-add being two.
     pub(crate) flops: f64,
+    /// Operations of products whose factors are bf16.
+    pub(crate) bf16_flops: f64,
     /// Bytes read from one place and written to another.
     pub(crate) copied_bytes: f64,
     /// Bytes read and written back in place, both counted.
@@ -41,19 +45,29 @@ pub(crate) struct Work {
     pub(crate) hashed_bytes: f64,
 }
 
+impl Work {
+    /// Matrix products of so many operations, their factors as `compute` says.
+    pub(crate) fn products(compute: Compute, operations: f64) -> Self {
+        match compute {
+            Compute::F32 => Self { flops: operations, ..Self::default() },
+            Compute::Bf16 => Self { bf16_flops: operations, ..Self::default() },
+        }
+    }
+}
+
 /// Values that one task of a memory ceiling streams through.
 const PIECE: usize = 1 << 16;
-/// Independent chains of multiply-adds: enough for two units and a latency of 4 or 5.
-const CHAINS: usize = 12;
 
 impl Ceilings {
     /// Measures all of them on `device`; `quick` with less memory and fewer samples.
     pub(crate) fn measure(device: &Device, quick: bool) -> Self {
         let (samples, values) = if quick { (3, 4 << 20) } else { (10, 32 << 20) };
+        let rounds = if quick { 200_000 } else { 2_000_000 };
         let mut a: Vec<f32> = vec![1.0; values];
         let mut b: Vec<f32> = vec![0.0; values];
         device.install(|| Self {
-            fma_flop_per_s: fma(samples, if quick { 200_000 } else { 2_000_000 }),
+            fma_flop_per_s: operations(Compute::F32, samples, rounds),
+            bf16_flop_per_s: operations(Compute::Bf16, samples, rounds),
             copy_bytes_per_s: copy(samples, &a, &mut b),
             update_bytes_per_s: update(samples, &mut b),
             read_bytes_per_s: read(samples, &a),
@@ -66,7 +80,9 @@ impl Ceilings {
         let memory = work.copied_bytes / self.copy_bytes_per_s
             + work.updated_bytes / self.update_bytes_per_s
             + work.read_bytes / self.read_bytes_per_s;
-        let compute = work.flops / self.fma_flop_per_s + work.hashed_bytes / self.hash_bytes_per_s;
+        let compute = work.flops / self.fma_flop_per_s
+            + work.bf16_flops / self.bf16_flop_per_s
+            + work.hashed_bytes / self.hash_bytes_per_s;
         1e3 * memory.max(compute)
     }
 }
@@ -75,45 +91,13 @@ fn per_second(amount: f64, times: &Times) -> f64 {
     amount / (times.min_ms() / 1e3)
 }
 
-/// The better of two vector widths: the narrow one fits 16 registers, the wide one fills those of
-/// AVX-512.
-fn fma(samples: usize, rounds: usize) -> f64 {
-    fma_of::<8>(samples, rounds).max(fma_of::<16>(samples, rounds))
-}
-
-fn fma_of<const LANES: usize>(samples: usize, rounds: usize) -> f64 {
+fn operations(compute: Compute, samples: usize, rounds: usize) -> f64 {
+    let mut operations = 0;
     let times = Times::of(samples, |_| {
-        rayon::broadcast(|_| {
-            black_box(widest(
-                #[inline(always)]
-                || chains::<LANES>(rounds),
-            ))
-        });
+        operations =
+            rayon::broadcast(|_| compute.operations_in_registers(rounds)).into_iter().sum();
     });
-    let flops = 2 * CHAINS * LANES * rounds * rayon::current_num_threads();
-    per_second(flops as f64, &times)
-}
-
-/// Runs `kernel` compiled for the widest vectors of this machine. The bound makes the closure an
-/// `FnOnce`, whose body is inlined; as an `Fn` it would be called through a shim that is not.
-#[inline(always)]
-fn widest<R>(kernel: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(kernel)
-}
-
-/// Must be inlined into the dispatch, or it is compiled for the plainest machine.
-#[inline(always)]
-fn chains<const LANES: usize>(rounds: usize) -> f32 {
-    let mut sums = [[black_box(1.0_f32); LANES]; CHAINS];
-    let (factor, term) = ([black_box(0.999_9_f32); LANES], [black_box(1e-4_f32); LANES]);
-    for _ in 0..rounds {
-        for sum in &mut sums {
-            for lane in 0..LANES {
-                sum[lane] = sum[lane].mul_add(factor[lane], term[lane]);
-            }
-        }
-    }
-    sums.iter().flatten().sum()
+    per_second(operations as f64, &times)
 }
 
 fn copy(samples: usize, a: &[f32], b: &mut [f32]) -> f64 {
@@ -165,6 +149,7 @@ mod tests {
     fn a_floor_is_the_slower_of_computing_and_moving() {
         let ceilings = Ceilings {
             fma_flop_per_s: 100.0,
+            bf16_flop_per_s: 200.0,
             copy_bytes_per_s: 10.0,
             update_bytes_per_s: 20.0,
             read_bytes_per_s: 40.0,
@@ -172,6 +157,8 @@ mod tests {
         };
         let work = Work { flops: 50.0, copied_bytes: 1.0, ..Work::default() };
         assert_eq!(ceilings.floor_ms(&work), 500.0);
+        let in_bf16 = Work { flops: 0.0, bf16_flops: 50.0, ..work };
+        assert_eq!(ceilings.floor_ms(&in_bf16), 250.0);
         let work = Work { copied_bytes: 5.0, updated_bytes: 5.0, ..work };
         assert_eq!(ceilings.floor_ms(&work), 750.0);
     }

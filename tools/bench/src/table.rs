@@ -60,18 +60,19 @@ impl Table {
     fn preamble(&self) -> String {
         let Ceilings {
             fma_flop_per_s: fma,
+            bf16_flop_per_s: bf16,
             copy_bytes_per_s: copy,
             update_bytes_per_s: update,
             read_bytes_per_s: read,
             hash_bytes_per_s: hash,
         } = self.ceilings;
-        let giga = [fma, copy, update, read, hash].map(|rate| rate / 1e9);
-        let [fma, copy, update, read, hash] = giga;
+        let giga = [fma, bf16, copy, update, read, hash].map(|rate| rate / 1e9);
+        let [fma, bf16, copy, update, read, hash] = giga;
         let Machine { cpu, cores, platform } = &self.machine;
         format!(
             "{cpu}, {cores} cores, {platform}; {} threads{}\n\
-             ceilings: FMA f32 {fma:.0} GFLOP/s, copy {copy:.1} GB/s, update in place {update:.1} \
-             GB/s, read {read:.1} GB/s, BLAKE3 {hash:.1} GB/s\n\
+             ceilings: FMA f32 {fma:.0} GFLOP/s, in bf16 {bf16:.0} GFLOP/s, copy {copy:.1} GB/s, \
+             update in place {update:.1} GB/s, read {read:.1} GB/s, BLAKE3 {hash:.1} GB/s\n\
              rate, percent and ratio are of the fastest sample; ratio = peer ms / our ms\n\n",
             self.threads,
             if self.quick { "; quick: timings mean nothing" } else { "" },

@@ -4,9 +4,11 @@
 //! zero (Intel, Software Developer's Manual, VDPBF16PS).
 
 use std::arch::x86_64::*;
+use std::hint::black_box;
 
 use pulp::x86::V4;
 
+use super::super::peak::CHAINS;
 use super::kernel::Strided;
 use super::pack::avx512::{Pair, pack};
 use super::pairs::{Dot, LANES, Paired};
@@ -26,6 +28,23 @@ pub(super) fn available() -> bool {
 pub(super) unsafe fn multiply(tile: Tile<'_>) {
     // SAFETY: the caller's promise.
     unsafe { tile.multiply(Paired(Native(()))) }
+}
+
+/// As [`super::super::peak::f32_operations`], in bf16: a product adds two pairs per lane.
+///
+/// # Safety
+/// The machine has what [`available`] asks for.
+#[target_feature(enable = "avx512f,avx512bf16")]
+pub(super) unsafe fn operations(rounds: usize) -> usize {
+    let (factor, mut sums) =
+        (Native(()).splat(black_box(0x3f80_3f7f)), [_mm512_setzero_ps(); CHAINS]);
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            *sum = Native(()).add(*sum, factor, factor);
+        }
+    }
+    black_box(sums);
+    4 * LANES * CHAINS * rounds
 }
 
 /// Made in this file only, inside functions that are compiled with the features it stands for. Its

@@ -79,7 +79,7 @@ fn row(
     dev.install(|| run(&sets[0], &mut once));
     dev.install(|| run(&sets[0], &mut again));
     let flops = 2.0 * (t * n_out * n_in) as f64;
-    let work = Work { flops, ..Work::default() };
+    let work = Work::products(dev.compute(), flops);
     Row::new(id, name, format!("{t}x{n_out}x{n_in}"), &times, Rate::Flops(flops))
         .dtype(dev.compute().name())
         .floor(&bench.ceilings, &work)

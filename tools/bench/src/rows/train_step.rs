@@ -46,7 +46,7 @@ fn row(
     let mut seconds = step.seconds(bench.samples.div_ceil(2))?;
     let peer_ms = bench.peer.as_ref().map(|peer| peer.step_ms(config, compute)).transpose()?;
     seconds.extend(step.seconds(bench.samples - seconds.len())?);
-    let work = Work { flops: step.flops(), ..Work::default() };
+    let work = step.work(compute);
     let shape = format!("B{SEQUENCES} S{}", step.spec.seq_len);
     let rate = Rate::Tokens(tokens as f64);
     let mut row = Row::new(id, config, shape, &Times::new(seconds), rate)
@@ -113,12 +113,13 @@ impl Step {
         Ok(trained)
     }
 
-    /// `6 N` per token, and the causal half of attention's scores.
-    fn flops(&self) -> f64 {
+    /// `6 N` per token, and the causal half of attention's scores, which are f32 always.
+    fn work(&self, compute: Compute) -> Work {
         let ModelSpec { layers, d_model, seq_len, .. } = self.spec;
         let tokens = (SEQUENCES * seq_len) as f64;
-        let dense = 6.0 * self.params.len() as f64 * tokens;
-        dense + 6.0 * (layers * d_model * seq_len) as f64 * tokens
+        let mut work = Work::products(compute, 6.0 * self.params.len() as f64 * tokens);
+        work.flops += 6.0 * (layers * d_model * seq_len) as f64 * tokens;
+        work
     }
 }
 
