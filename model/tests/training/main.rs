@@ -11,3 +11,4 @@ mod tensor_parallel;
 mod threads;
 mod tiny;
 mod trajectory;
+mod window;

@@ -111,9 +111,10 @@ impl From<ModelError> for Failure {
                 Self::precondition(error)
             }
             ModelError::Samples { .. } | ModelError::OtherModel { .. } => Self::damaged(error),
-            ModelError::Runtime(_) | ModelError::NotFinite { .. } | ModelError::Io { .. } => {
-                Self::ours(error)
-            }
+            ModelError::Runtime(_)
+            | ModelError::SparseLoco(_)
+            | ModelError::NotFinite { .. }
+            | ModelError::Io { .. } => Self::ours(error),
         }
     }
 }

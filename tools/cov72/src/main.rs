@@ -32,6 +32,7 @@ enum Command {
     Validate(validate::ValidateArgs),
     Data(data::DataArgs),
     Sim(sim::SimArgs),
+    Bench(bench::Cli),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::Validate(args) => validate::run(&args),
         Command::Data(args) => data::run(args),
         Command::Sim(args) => sim::run(&args),
+        Command::Bench(args) => measure(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -50,4 +52,10 @@ fn main() -> ExitCode {
             ExitCode::from(failure.exit)
         }
     }
+}
+
+fn measure(args: &bench::Cli) -> Result<(), failure::Failure> {
+    let text = bench::run(args)
+        .map_err(|error| failure::Failure { exit: error.exit(), message: error.to_string() })?;
+    stdout::print(|out| out.write_all(text.as_bytes()))
 }
