@@ -91,7 +91,7 @@ kernel! {
             let norm = sqrt_f64(square) / counted;
             let clip = clip_norm / (norm + 1e-6);
             let factor = if clip < 1.0 { clip / counted } else { 1.0 / counted };
-            let is_finite = loss - loss == 0.0 && norm - norm == 0.0;
+            let is_finite = loss.is_finite() && norm.is_finite();
             let stopped = control.ld(2) != 0.0 || !is_finite;
             control.st(0, factor as f32);
             control.st(1, if stopped || count == 0.0 { 1.0 } else { 0.0 });

@@ -18,7 +18,7 @@ fn fold<T: Activation>(x: [Global<T>; 8], ranks: u32, len: u64, combine: impl Fn
         let i = at as usize;
         let mut value = x[0].ld(i).widen();
         unroll!(r in 8 {
-            if r > 0 && (r as u32) < ranks {
+            if r != 0 && (r as u32) < ranks {
                 value = combine(value, x[r].ld(i).widen());
             }
         });
