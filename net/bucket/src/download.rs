@@ -1,29 +1,23 @@
 //! Downloading one object of known size: in ranges, several at once, each retried by itself and
-//! from every source that has the object, handed on in order while later ones are still on their
-//! way.
+//! from every source that has the object.
 //!
-//! At most [`RANGES_IN_FLIGHT`] ranges of [`RANGE_BYTES`] are held, whatever the object's size, so
-//! a caller can hash or decode while downloading. Sources are the owner's bucket and any mirror;
-//! the bytes of all are a stranger's until the caller has checked the hash.
+//! Sources are the owner's bucket and any mirror; the bytes of all are a stranger's until the
+//! caller has checked the hash.
 
-use std::future::Future;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::Bytes;
-use futures::stream::BoxStream;
-use futures::{Stream, StreamExt};
-use tokio::time::Instant;
 use wire::Digest;
 
+use crate::read::Sink;
 use crate::{Bucket, BucketError, ObjectKey};
 
 /// Length of all ranges but the last.
-pub const RANGE_BYTES: u64 = 8 << 20;
-/// Ranges of one object that are on their way or waiting for an earlier one.
-pub const RANGES_IN_FLIGHT: usize = 4;
+pub(crate) const RANGE_BYTES: u64 = 8 << 20;
+/// Ranges of one object that are on their way at once.
+pub(crate) const RANGES_IN_FLIGHT: usize = 4;
 
 /// Why an object that was promised could not be fetched: a verdict on the object and its sources.
 #[derive(Debug, thiserror::Error)]
@@ -86,13 +80,15 @@ impl Sources {
         self.buckets.len()
     }
 
-    /// One range of an object of `bytes` bytes, from whichever source gives it first.
-    async fn read(
+    /// One range of an object of `bytes` bytes, from whichever source gives it first; each attempt
+    /// gives it to a sink of its own.
+    pub(crate) async fn read<S: Sink>(
         &self,
         key: &ObjectKey,
         range: Range<u64>,
         bytes: u64,
-    ) -> Result<Bytes, FetchFault> {
+        sink: impl Fn() -> S,
+    ) -> Result<S, FetchFault> {
         let mut last = FetchFault::Missing;
         let rounds = self.buckets.iter().map(|bucket| bucket.pace().attempts_max).max();
         let label = format!("{key} from {}", range.start);
@@ -101,12 +97,13 @@ impl Sources {
             for _ in 0..self.len() {
                 let at = self.preferred.load(Ordering::Relaxed);
                 let bucket = &self.buckets[at % self.len()];
-                let fault = match bucket.read_part(key, range.clone()).await {
-                    Ok(part) if part.object_bytes == bytes => return Ok(part.bytes),
+                let fault = match bucket.read_part(key, range.clone(), sink()).await {
+                    Ok(part) if part.object_bytes == bytes => return Ok(part.sink),
                     Ok(part) => {
                         FetchFault::Length { bytes: part.object_bytes, bytes_expected: bytes }
                     }
                     Err(BucketError::NotFound { .. }) => FetchFault::Missing,
+                    Err(error @ BucketError::Keep { .. }) => return Err(FetchFault::Source(error)),
                     Err(error) => {
                         retry_after = error.retry_after().max(retry_after);
                         may_pass |= error.is_transient();
@@ -138,54 +135,8 @@ fn worse(last: FetchFault, fault: FetchFault) -> FetchFault {
     if matches!(fault, FetchFault::Missing) { last } else { fault }
 }
 
-impl Bucket {
-    /// The bytes of an object of `bytes` bytes, in order, in pieces of [`RANGE_BYTES`]; the stream
-    /// ends after the first fault. See [`download`].
-    pub fn download(
-        &self,
-        key: ObjectKey,
-        bytes: u64,
-        deadline: Instant,
-    ) -> impl Stream<Item = Result<Bytes, FetchFault>> + Send + use<> {
-        download(Sources::new([self.clone()]), key, bytes, deadline)
-    }
-}
-
-/// The bytes of an object of `bytes` bytes, in order, in pieces of [`RANGE_BYTES`], from any of
-/// `sources`; the stream ends after the first fault. Nothing happens while it is not polled, and
-/// dropping it ends all requests. An object of no bytes gives none and is not asked for.
-pub fn download(
-    sources: Sources,
-    key: ObjectKey,
-    bytes: u64,
-    deadline: Instant,
-) -> impl Stream<Item = Result<Bytes, FetchFault>> + Send {
-    let ranges = (0..bytes.div_ceil(RANGE_BYTES)).map(move |at| {
-        let start = at * RANGE_BYTES;
-        start..(start + RANGE_BYTES).min(bytes)
-    });
-    let reads = futures::stream::iter(ranges).map(move |range| {
-        let sources = sources.clone();
-        async move { by(deadline, sources.read(&key, range, bytes)).await }
-    });
-    until_fault(reads.buffered(RANGES_IN_FLIGHT).boxed())
-}
-
-async fn by<T>(
-    deadline: Instant,
-    work: impl Future<Output = Result<T, FetchFault>>,
-) -> Result<T, FetchFault> {
-    tokio::time::timeout_at(deadline, work).await.unwrap_or(Err(FetchFault::Late))
-}
-
-/// The same stream, with nothing behind its first fault.
-fn until_fault(
-    pieces: BoxStream<'_, Result<Bytes, FetchFault>>,
-) -> impl Stream<Item = Result<Bytes, FetchFault>> + Send {
-    futures::stream::unfold(Some(pieces), |pieces| async {
-        let mut pieces = pieces?;
-        let piece = pieces.next().await?;
-        let rest = piece.is_ok().then_some(pieces);
-        Some((piece, rest))
-    })
+/// The ranges of an object of `bytes` bytes, in order.
+pub(crate) fn ranges(bytes: u64) -> impl Iterator<Item = Range<u64>> {
+    let starts = (0..bytes.div_ceil(RANGE_BYTES)).map(|at| at * RANGE_BYTES);
+    starts.map(move |start| start..(start + RANGE_BYTES).min(bytes))
 }

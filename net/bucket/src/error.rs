@@ -182,10 +182,10 @@ pub enum BucketError {
         /// What was announced.
         bytes_expected: u64,
     },
-    /// The runtime that drives a blocking bucket did not start.
-    #[error("cannot start the thread that drives the bucket: {source}; raise the thread limit")]
-    Runtime {
-        /// What the system says.
+    /// What was read cannot be kept on this machine.
+    #[error("cannot keep what was read: {source}; make room")]
+    Keep {
+        /// What the operating system said.
         source: io::Error,
     },
     /// Anything else that the storage reports.

@@ -3,11 +3,9 @@
 //!
 //! A node writes to its own bucket only and reads those of others, so whatever comes out of a
 //! bucket is a stranger's: sizes are checked before bodies are read, every read ends by a deadline,
-//! and names that are not keys are not listed. [`Bucket`] is async; [`blocking`] is the same for
-//! callers that are not.
+//! and names that are not keys are not listed.
 
 mod answer;
-pub mod blocking;
 mod body;
 mod cause;
 mod credentials;
@@ -26,13 +24,14 @@ mod s3;
 mod s3_place;
 mod spool;
 mod store;
+mod strip;
 mod upload;
 
 pub use body::Body;
 pub use bytes::Bytes;
 pub use cause::Action;
 pub use credentials::{Credentials, Secret};
-pub use download::{FetchFault, RANGE_BYTES, RANGES_IN_FLIGHT, Sources, download};
+pub use download::{FetchFault, Sources};
 pub use error::BucketError;
 pub use fault_plan::{Fault, FaultPlan, FaultRule, Operation};
 pub use fetch::{Fetch, fetch_all};

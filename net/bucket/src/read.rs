@@ -2,7 +2,7 @@
 //! its body is read, and a body that ends early or does not end is an error, not data.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -13,9 +13,23 @@ use object_store::{GetOptions, GetResult, GetResultPayload};
 use crate::store::path_of;
 use crate::{Action, Bucket, BucketError, Limits, ObjectKey};
 
-/// Bytes of an object, and the size that the storage gives for the whole of it.
-pub(crate) struct Part {
-    pub(crate) bytes: Bytes,
+/// What takes the bytes of a body as they come.
+pub(crate) trait Sink: Send + 'static {
+    /// The next piece.
+    fn take(&mut self, piece: &[u8]) -> io::Result<()>;
+}
+
+/// All of a body in memory.
+impl Sink for BytesMut {
+    fn take(&mut self, piece: &[u8]) -> io::Result<()> {
+        self.extend_from_slice(piece);
+        Ok(())
+    }
+}
+
+/// Where the bytes of a range went, and the size that the storage gives for the whole object.
+pub(crate) struct Part<S> {
+    pub(crate) sink: S,
     pub(crate) object_bytes: u64,
 }
 
@@ -36,7 +50,9 @@ impl Bucket {
                     bytes_max: limits.bytes_max,
                 });
             }
-            self.within(self.pace.time_for(bytes), self.read_body(key, object)).await
+            let sink = BytesMut::with_capacity(bytes as usize);
+            let body = self.read_body(key, object, sink);
+            Ok(self.within(self.pace.time_for(bytes), body).await?.freeze())
         };
         self.within(limits.timeout, self.pace.retry(&label, get)).await
     }
@@ -61,18 +77,20 @@ impl Bucket {
             if self.head(key).await?.bytes < range.end {
                 return Err(out_of_range());
             }
-            Ok(self.read_part(key, range.clone()).await?.bytes)
+            let sink = BytesMut::with_capacity((range.end - range.start) as usize);
+            Ok(self.read_part(key, range.clone(), sink).await?.sink.freeze())
         };
         self.within(timeout, self.pace.retry(&label, get)).await
     }
 
     /// One attempt at a range that the object is believed to have. The bytes may be fewer where the
     /// object ends before the range does.
-    pub(crate) async fn read_part(
+    pub(crate) async fn read_part<S: Sink>(
         &self,
         key: &ObjectKey,
         range: Range<u64>,
-    ) -> Result<Part, BucketError> {
+        sink: S,
+    ) -> Result<Part<S>, BucketError> {
         let limit = self.pace.time_for(range.end - range.start);
         self.within(limit, async {
             let options = GetOptions { range: Some(range.clone().into()), ..Default::default() };
@@ -81,7 +99,7 @@ impl Bucket {
             if object.range.start != range.start || object.range.end > range.end {
                 return Err(BucketError::Range { key: *key, start: range.start, end: range.end });
             }
-            Ok(Part { bytes: self.read_body(key, object).await?, object_bytes })
+            Ok(Part { sink: self.read_body(key, object, sink).await?, object_bytes })
         })
         .await
     }
@@ -94,42 +112,63 @@ impl Bucket {
         .await
     }
 
-    /// Collects a body, giving up as soon as it exceeds the length that was announced.
-    async fn read_body(&self, key: &ObjectKey, object: GetResult) -> Result<Bytes, BucketError> {
+    /// Gives a body to `sink`, giving up as soon as it exceeds the length that was announced.
+    async fn read_body<S: Sink>(
+        &self,
+        key: &ObjectKey,
+        object: GetResult,
+        mut sink: S,
+    ) -> Result<S, BucketError> {
         let bytes_expected = object.range.end - object.range.start;
-        let bytes = match object.payload {
+        let mut bytes = 0;
+        match object.payload {
             GetResultPayload::File(file, _) => {
-                let read = tokio::task::spawn_blocking(move || read_file(file, object.range));
-                let read = read.await.unwrap_or_else(|stopped| Err(stopped.into()));
-                read.map_err(|source| self.io_error(source, key))?
+                let read = move || read_file(file, object.range, sink);
+                let read = tokio::task::spawn_blocking(read).await;
+                let read = read.unwrap_or_else(|stopped| Err(stopped.into()));
+                (bytes, sink) = read.map_err(|source| self.io_error(source, key))??;
             }
             GetResultPayload::Stream(mut stream) => {
-                let mut body = BytesMut::with_capacity(bytes_expected as usize);
                 while let Some(piece) = stream.next().await {
                     let piece = piece.map_err(|source| self.error(source, Action::Read, key))?;
-                    let bytes = (body.len() + piece.len()) as u64;
+                    bytes += piece.len() as u64;
                     if bytes > bytes_expected {
                         let bytes_max = bytes_expected;
                         return Err(BucketError::TooLarge { key: *key, bytes, bytes_max });
                     }
-                    body.extend_from_slice(&piece);
+                    sink.take(&piece).map_err(|source| BucketError::Keep { source })?;
                 }
-                body.freeze()
             }
-        };
-        if (bytes.len() as u64) < bytes_expected {
-            let bytes = bytes.len() as u64;
+        }
+        if bytes < bytes_expected {
             return Err(BucketError::Truncated { key: *key, bytes, bytes_expected });
         }
-        Ok(bytes)
+        Ok(sink)
     }
 }
 
-/// One read of the whole range; the library's stream would take it in pieces of 8 KiB.
-fn read_file(mut file: File, range: Range<u64>) -> std::io::Result<Bytes> {
+/// Gives a range of a file to `sink`, in pieces that the processor's cache holds; how much there
+/// was. The library's stream would take it in pieces of 8 KiB.
+fn read_file<S: Sink>(
+    mut file: File,
+    range: Range<u64>,
+    mut sink: S,
+) -> io::Result<Result<(u64, S), BucketError>> {
+    const PIECE_BYTES: u64 = 256 << 10;
     let bytes = range.end - range.start;
     file.seek(SeekFrom::Start(range.start))?;
-    let mut body = Vec::with_capacity(bytes as usize);
-    file.take(bytes).read_to_end(&mut body)?;
-    Ok(body.into())
+    let mut piece = vec![0; bytes.min(PIECE_BYTES) as usize];
+    let mut left = bytes;
+    while left > 0 {
+        let next = left.min(piece.len() as u64) as usize;
+        let read = file.read(&mut piece[..next])?;
+        if read == 0 {
+            break;
+        }
+        if let Err(source) = sink.take(&piece[..read]) {
+            return Ok(Err(BucketError::Keep { source }));
+        }
+        left -= read as u64;
+    }
+    Ok(Ok((bytes - left, sink)))
 }

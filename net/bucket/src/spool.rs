@@ -1,22 +1,25 @@
 //! Where fetched objects lie until they are used: small ones in memory, as long as there are few,
 //! all others in files without a name, which are gone with whoever holds them, kill -9 included.
 //!
-//! So a window's contributions take disk, and of memory no more than the ranges that are on their
-//! way. Nothing here is flushed: what a crash loses is fetched again.
+//! So a window's contributions take disk, and of memory no more than a piece of each range that is
+//! on its way. Nothing here is flushed: what a crash loses is fetched again.
 
 use std::fs::File;
 use std::io;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures::StreamExt;
+use bytes::{Bytes, BytesMut};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
-use wire::{Content, Digest, ReadAt};
+use wire::{Content, ReadAt};
 
-use crate::download::{FetchFault, RANGE_BYTES, RANGES_IN_FLIGHT, download};
+use crate::BucketError;
+use crate::download::{FetchFault, RANGE_BYTES, RANGES_IN_FLIGHT, ranges};
 use crate::fetch::Fetch;
+use crate::strip::{self, Strip};
 
 /// Bytes of objects that stay in memory, together.
 const KEPT_BYTES: u64 = 32 << 20;
@@ -64,16 +67,12 @@ impl Spool {
             let share = units(on_its_way).min(self.in_flight_units);
             let share = self.in_flight.acquire_many(share).await;
             let _share = share.map_err(|_| FetchFault::Late)?;
-            self.fetch_from_any(request, deadline).await
+            self.fetch_from_any(request).await
         };
         tokio::time::timeout_at(deadline, work).await.unwrap_or(Err(FetchFault::Late))
     }
 
-    async fn fetch_from_any(
-        &self,
-        request: &Fetch,
-        deadline: Instant,
-    ) -> Result<Spooled, FetchFault> {
+    async fn fetch_from_any(&self, request: &Fetch) -> Result<Spooled, FetchFault> {
         let wanted = |content: Content| request.hash.is_none_or(|hash| hash == content.hash);
         let nothing = Spooled::from(Bytes::new());
         if request.bytes == 0 && wanted(nothing.content) {
@@ -81,7 +80,7 @@ impl Spool {
         }
         let mut found = nothing.content.hash;
         for _ in 0..=request.sources.len() {
-            let object = self.collect(request, deadline).await?;
+            let object = self.collect(request).await?;
             if wanted(object.content) {
                 return Ok(object);
             }
@@ -92,33 +91,50 @@ impl Spool {
     }
 
     /// The bytes of one download.
-    async fn collect(&self, request: &Fetch, deadline: Instant) -> Result<Spooled, FetchFault> {
-        let Fetch { key, bytes, sources, .. } = request;
-        let mut pieces = std::pin::pin!(download(sources.clone(), *key, *bytes, deadline));
-        let share = match units(*bytes) {
-            share if *bytes <= RANGE_BYTES => self.kept.clone().try_acquire_many_owned(share).ok(),
+    async fn collect(&self, request: &Fetch) -> Result<Spooled, FetchFault> {
+        let Fetch { key, bytes, ref sources, .. } = *request;
+        let share = match units(bytes) {
+            share if bytes <= RANGE_BYTES => self.kept.clone().try_acquire_many_owned(share).ok(),
             _ => None,
         };
         if let Some(share) = share {
             // An object of one range is that range.
-            let whole = pieces.next().await.transpose()?.unwrap_or_default();
-            return Ok(Spooled::in_memory(whole, Some(share)));
+            let memory = || BytesMut::with_capacity(bytes as usize);
+            let whole = sources.read(&key, 0..bytes, bytes, memory).await?;
+            return Ok(Spooled::in_memory(whole.freeze(), Some(share)));
         }
         let failed = |source| FetchFault::Spool { dir: self.dir.to_path_buf(), source };
-        let mut file = tempfile::tempfile_in(&*self.dir).map_err(failed)?;
-        let mut hasher = blake3::Hasher::new();
-        while let Some(piece) = pieces.next().await {
-            let piece = piece?;
-            let add = move || {
-                hasher.update(&piece);
-                io::Write::write_all(&mut file, &piece)?;
-                Ok((file, hasher))
-            };
-            (file, hasher) = aside(true, add).await.map_err(failed)?;
-        }
-        let content = Content { hash: Digest(*hasher.finalize().as_bytes()), bytes: *bytes };
-        Ok(Spooled { content, lies: Lies::InFile(Arc::new(file)) })
+        let file = Arc::new(tempfile::tempfile_in(&*self.dir).map_err(failed)?);
+        let strips = read_into(&file, request).await.map_err(|fault| match fault {
+            FetchFault::Source(BucketError::Keep { source }) => failed(source),
+            fault => fault,
+        })?;
+        let content = Content { hash: strip::hash_of(&strips), bytes };
+        Ok(Spooled { content, lies: Lies::InFile(file) })
     }
+}
+
+/// Reads all ranges of an object into `file`, a few at once, each on a task of its own: hashing and
+/// writing take about as long as a fast network.
+async fn read_into(file: &Arc<File>, request: &Fetch) -> Result<Vec<Strip>, FetchFault> {
+    let Fetch { key, bytes, ref sources, .. } = *request;
+    let mut waiting = ranges(bytes);
+    let (mut reading, mut strips) = (JoinSet::new(), Vec::new());
+    loop {
+        while reading.len() < RANGES_IN_FLIGHT
+            && let Some(range) = waiting.next()
+        {
+            let (sources, file) = (sources.clone(), file.clone());
+            reading.spawn(async move {
+                let strip = || Strip::new(&file, range.start);
+                sources.read(&key, range.clone(), bytes, strip).await
+            });
+        }
+        let Some(read) = reading.join_next().await else { break };
+        strips.push(read.unwrap_or_else(|stopped| resume_unwind(stopped.into_panic()))?);
+    }
+    strips.sort_by_key(Strip::start);
+    Ok(strips)
 }
 
 /// Does what takes long on a thread of its own, where it holds up nobody, and the rest at once.

@@ -3,16 +3,11 @@
 mod conformance;
 mod s3_server;
 
-use std::time::Duration;
-
-use bucket::{
-    Bucket, BucketError, Bytes, KeyPrefix, Limits, ObjectKey, PutMode, Spooled, blocking,
-};
+use bucket::{Bucket, BucketError, Bytes, KeyPrefix, ObjectKey, PutMode, Spooled};
 use conformance::Creates;
 use wire::{Joined, RunId, Window};
 
 const RUN: RunId = RunId([1; 32]);
-const LIMITS: Limits = Limits { bytes_max: 1 << 20, timeout: Duration::from_secs(60) };
 
 fn folder_bucket() -> (tempfile::TempDir, Bucket) {
     let folder = tempfile::tempdir().unwrap();
@@ -91,26 +86,4 @@ fn a_folder_that_is_not_there_is_not_made_by_opening_it() {
     std::fs::write(&file, "x").unwrap();
     assert!(Bucket::open(file.to_str().unwrap()).is_err());
     assert!(Bucket::create(file.to_str().unwrap()).is_err());
-}
-
-#[test]
-fn a_blocking_bucket_serves_several_threads() {
-    let (_folder, bucket) = folder_bucket();
-    let bucket = blocking::Bucket::new(bucket).unwrap();
-    std::thread::scope(|scope| {
-        for part in 0..4 {
-            let bucket = bucket.clone();
-            scope.spawn(move || {
-                let key = ObjectKey::checkpoint(RUN, Window(1), part);
-                let body = Bytes::from(vec![part as u8; 10_000]);
-                bucket.put(&key, body.clone(), PutMode::Create).unwrap();
-                assert_eq!(bucket.get(&key, LIMITS).unwrap(), body);
-                assert_eq!(bucket.get_range(&key, 5..9, LIMITS.timeout).unwrap(), body[5..9]);
-                assert_eq!(bucket.head(&key).unwrap().bytes, 10_000);
-            });
-        }
-    });
-    assert_eq!(bucket.list(&KeyPrefix::Checkpoints { run: RUN }).unwrap().len(), 4);
-    bucket.delete(&ObjectKey::checkpoint(RUN, Window(1), 0)).unwrap();
-    assert_eq!(bucket.list(&KeyPrefix::Checkpoints { run: RUN }).unwrap().len(), 3);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bucket::{
     Bucket, BucketError, Bytes, Fault, FaultPlan, Fetch, FetchFault, Limits, ObjectKey, PutMode,
-    RANGE_BYTES, Sources, Spool, Spooled, download, fetch_all,
+    Sources, Spool, Spooled, fetch_all,
 };
 use futures::StreamExt;
 use tokio::time::Instant;
@@ -53,24 +53,17 @@ async fn fetch_one(request: Fetch, timeout: Duration) -> Result<Bytes, FetchFaul
     spool().fetch(&request, Instant::now() + timeout).await.map(bytes)
 }
 
-/// All pieces of a download, put together.
-async fn collect(sources: Sources, bytes: usize, timeout: Duration) -> Result<Vec<u8>, FetchFault> {
-    let deadline = Instant::now() + timeout;
-    let mut pieces = Box::pin(download(sources, key(0), bytes as u64, deadline));
-    let mut whole = Vec::new();
-    while let Some(piece) = pieces.next().await {
-        whole.extend_from_slice(&piece?);
-    }
-    Ok(whole)
-}
-
 #[tokio::test(start_paused = true)]
-async fn ranges_come_in_order_whatever_the_length() {
-    for bytes in [0, 1, RANGE_BYTES as usize, RANGE_BYTES as usize + 1, 50 << 20] {
+async fn an_object_of_any_length_is_what_was_put_and_has_its_hash() {
+    const RANGE: usize = 8 << 20;
+    // Trees of one to seven ranges, all in a file.
+    let lengths = (2..7).map(|ranges| ranges * RANGE + 77 * (ranges % 3));
+    for bytes in [0, 1, RANGE - 1, RANGE, RANGE + 1].into_iter().chain(lengths) {
         let body = body(1, bytes);
         let bucket = holding(&[(0, &body)]).await;
-        let whole = collect(Sources::new([bucket]), bytes, HOUR).await.unwrap();
-        assert!(whole == body, "{bytes}");
+        let spool = Spool::with_budgets(&std::env::temp_dir(), 0, 64 << 20);
+        let fetched = spool.fetch(&fetch(0, &body, [bucket]), Instant::now() + HOUR).await;
+        assert!(self::bytes(fetched.unwrap()) == body, "{bytes}");
     }
 }
 
@@ -81,7 +74,7 @@ async fn a_download_goes_on_after_faults_in_the_middle() {
         let rule = format!("[[rule]]\nfault = {{ kind = \"{fault}\" }}\noperations = [\"get\"]\n");
         let faulty =
             holding(&[(0, &body)]).await.with_faults(plan(&format!("{rule}chance = 0.3")), 3);
-        let whole = collect(Sources::new([faulty]), body.len(), HOUR).await.unwrap();
+        let whole = fetch_one(fetch(0, &body, [faulty]), HOUR).await.unwrap();
         assert!(whole == body, "{fault}");
     }
 }
@@ -96,8 +89,8 @@ async fn a_mirror_stands_in_for_an_owner_that_fails_midway() {
             let rule = format!(
                 "[[rule]]\nfault = {{ kind = \"{fault}\" }}\noperations = [\"get\"]\n{rule}"
             );
-            let sources = Sources::new([owner.with_faults(plan(&rule), 1), mirror.clone()]);
-            let whole = collect(sources, body.len(), HOUR).await.unwrap();
+            let sources = [owner.with_faults(plan(&rule), 1), mirror.clone()];
+            let whole = fetch_one(fetch(0, &body, sources), HOUR).await.unwrap();
             assert!(whole == body, "{fault} {rule}");
         }
     }
@@ -195,26 +188,6 @@ async fn late_visibility_is_waited_for_within_the_retries() {
     let first = bucket.get(&key(0), Limits { bytes_max: 5_000, timeout: HOUR }).await;
     assert!(matches!(first, Err(BucketError::NotFound { .. })), "{first:?}");
     assert!(fetch_one(fetch(0, &body, [bucket]), HOUR).await.unwrap() == body);
-}
-
-#[test]
-fn a_thread_without_a_runtime_gathers_and_downloads() {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let body = body(9, 20 << 20);
-    let bucket = runtime.block_on(holding(&[(0, &body), (1, &body)]));
-    let blocking = bucket::blocking::Bucket::new(bucket.clone()).unwrap();
-    let deadline = std::time::Instant::now() + HOUR;
-    let requests = [0, 1].map(|part| fetch(part, &body, [bucket.clone()])).to_vec();
-    let mut arrived: Vec<_> = blocking
-        .fetch_all(&spool(), requests, deadline)
-        .map(|(index, fetched)| (index, bytes(fetched.unwrap()) == body))
-        .collect();
-    arrived.sort();
-    assert_eq!(arrived, [(0, true), (1, true)]);
-    let sources = Sources::new([bucket]);
-    let pieces = blocking.download(sources, key(0), body.len() as u64, deadline);
-    let whole = pieces.map(Result::unwrap).collect::<Vec<_>>().concat();
-    assert!(whole == body);
 }
 
 #[test]

@@ -134,7 +134,7 @@ impl From<DocumentError> for Failure {
 impl From<BucketError> for Failure {
     fn from(error: BucketError) -> Self {
         match error {
-            BucketError::DiskFull { .. } | BucketError::Runtime { .. } => Self::ours(error),
+            BucketError::DiskFull { .. } | BucketError::Keep { .. } => Self::ours(error),
             BucketError::Scheme { .. }
             | BucketError::Place { .. }
             | BucketError::FaultPlan { .. } => Self::usage(error),
