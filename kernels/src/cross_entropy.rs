@@ -72,6 +72,23 @@ kernel! {
         }
     }
 
+    /// What [`softmax_statistics_bf16`] found, as differences from another `max[t]`, that of all
+    /// ranks of a split vocabulary, instead of this rank's `own_max[t]`. A thread per row.
+    pub fn softmax_rebase(
+        own_max: Global<f32>, max: Global<f32>, targets: Global<u32>, sum: Global<f32>,
+        target_logit: Global<f32>, vocab_start: u32, v: u32, tokens: u32,
+    ) {
+        let i = block_idx() * block_dim() + thread_idx();
+        if i < tokens {
+            let token = i as usize;
+            let above = own_max.ld(token) - max.ld(token);
+            sum.st(token, sum.ld(token) * exp2(above * LOG2_E));
+            if targets.ld(token).wrapping_sub(vocab_start) < v {
+                target_logit.st(token, target_logit.ld(token) + above);
+            }
+        }
+    }
+
     /// In place `(softmax - onehot) * scale`, zero where the target is [`IGNORE`].
     pub fn softmax_gradient_bf16(
         logits: Global<Bf16>, targets: Global<u32>, max: Global<f32>, sum: Global<f32>,

@@ -1,4 +1,4 @@
-//! Whole-buffer streams: fill, add, scale, and rounding f32 to bf16. A thread has eight values, so
+//! Whole-buffer streams: fill, add, scale. A thread has eight values, so
 //! that a warp moves whole lines; the last thread of an odd length goes value by value. Buffers
 //! start on 16 bytes.
 
@@ -78,10 +78,5 @@ kernel! {
     /// [`scale_f32`] in bf16: the product is rounded.
     pub fn scale_bf16(y: Global<Bf16>, factor: f32, len: u64) {
         zip(y, y, len, |_, y| y * factor);
-    }
-
-    /// `y[i] = x[i]`, rounded to the nearest, ties to even.
-    pub fn round_to_bf16(x: Global<f32>, y: Global<Bf16>, len: u64) {
-        zip(x, y, len, |x, _| x);
     }
 }

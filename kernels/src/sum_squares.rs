@@ -27,7 +27,7 @@ fn warp_sum_f64(mut value: f64) -> f64 {
 
 /// [`block_sum`] in f64.
 #[inline(always)]
-fn block_sum_f64(value: f64, scratch: Shared<f64>) -> f64 {
+pub(crate) fn block_sum_f64(value: f64, scratch: Shared<f64>) -> f64 {
     let value = warp_sum_f64(value);
     if lane() == 0 {
         scratch.st(warp(), value);

@@ -126,3 +126,44 @@ fn every_barrier_is_needed() {
         assert!(outcome.is_err(), "nobody noticed that {site} was missing");
     }
 }
+
+#[test]
+fn the_halves_of_a_vocabulary_have_together_what_the_whole_has() {
+    let (t, v) = (37, 264);
+    let spread: Vec<f32> = random(t * 2 * v, 5).iter().map(|x| 12.0 * x).collect();
+    let logits = to_bf16(&spread);
+    let targets: Vec<u32> = (0..t as u32).map(|i| i * 61 % (2 * v as u32 + 9)).collect();
+    let half = |start: usize| -> Vec<Bf16> {
+        logits.chunks(2 * v).flat_map(|row| row[start..start + v].to_vec()).collect()
+    };
+    for emulation in emulations() {
+        let whole = both(&logits, &targets, 0, &emulation);
+        let halves = [0, v].map(|start| both(&half(start), &targets, start as u32, &emulation));
+        let max: Vec<f32> =
+            halves[0].max.iter().zip(&halves[1].max).map(|(a, b)| a.max(*b)).collect();
+        assert_eq!(max, whole.max);
+        let rebased = std::array::from_fn(|side: usize| {
+            let Results { max: own, sum, target_logit, .. } = &halves[side];
+            let [own, max, sum, target_logit] =
+                [own, &max, sum, target_logit].map(|values| Buffer::from(values));
+            let held = Buffer::from(&targets);
+            let kernel = softmax_rebase {
+                own_max: own.arg(),
+                max: max.arg(),
+                targets: held.arg(),
+                sum: sum.arg(),
+                target_logit: target_logit.arg(),
+                vocab_start: (side * v) as u32,
+                v: v as u32,
+                tokens: t as u32,
+            };
+            run(Launch::new(1, 64, 0), &kernel, &emulation);
+            [sum.to_vec(), target_logit.to_vec()]
+        });
+        let [left, right]: [[Vec<f32>; 2]; 2] = rebased;
+        let added =
+            |i: usize| -> Vec<f32> { left[i].iter().zip(&right[i]).map(|(a, b)| a + b).collect() };
+        assert_close("sum", &added(0), &wide(&whole.sum), 1e-6);
+        assert_close("target", &added(1), &wide(&whole.target_logit), 1e-6);
+    }
+}

@@ -4,16 +4,16 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use kernels::adamw::adamw_f32;
+use kernels::adamw::*;
 use kernels::aggregate::*;
 use kernels::attention::{delta::*, forward::*, gradient_kv::*, gradient_q::*, hopper::*};
+use kernels::clip::*;
 use kernels::compress::*;
-use kernels::cross_entropy::{softmax_gradient_bf16, softmax_statistics_bf16};
-use kernels::elementwise::{
-    add_bf16, add_f32, fill_bf16, fill_f32, round_to_bf16, scale_bf16, scale_f32,
-};
+use kernels::cross_entropy::{softmax_gradient_bf16, softmax_rebase, softmax_statistics_bf16};
+use kernels::elementwise::*;
 use kernels::embedding::{embedding_backward_bf16, embedding_forward_bf16};
 use kernels::plain_attention::*;
+use kernels::ranks::*;
 use kernels::rms_norm::*;
 use kernels::rope::rope_bf16;
 use kernels::simt::{Bounds, Kernel, Parameter};
@@ -39,7 +39,8 @@ macro_rules! kernels {
 /// All kernels. One that is missing here is found by its entry in the PTX.
 fn declared() -> Vec<Declared> {
     kernels! {
-        adamw_f32
+        adamw_split
+        adamw_stochastic
         add_bf16
         add_f32
         aggregate
@@ -60,6 +61,7 @@ fn declared() -> Vec<Declared> {
         attention_gradient_q_128
         attention_gradient_q_256
         attention_gradient_q_64
+        clip_gradient
         compress_select
         compress_select_tiles
         compress_subtract_sent
@@ -67,9 +69,13 @@ fn declared() -> Vec<Declared> {
         embedding_forward_bf16
         fill_bf16
         fill_f32
+        join_f32
         plain_attention_backward_keys
         plain_attention_backward_queries
         plain_attention_forward
+        ranks_max_f32
+        ranks_sum_bf16
+        ranks_sum_f32
         rms_norm_backward_bf16
         rms_norm_backward_f32
         rms_norm_backward_gains
@@ -78,15 +84,17 @@ fn declared() -> Vec<Declared> {
         rms_norm_forward_residual_bf16
         rms_norm_forward_residual_f32
         rope_bf16
-        round_to_bf16
         scale_bf16
         scale_f32
         softmax_gradient_bf16
+        softmax_rebase
         softmax_statistics_bf16
+        split_f32
         sum_of_partials
         sum_squares_of_runs
         swiglu_backward_bf16
         swiglu_forward_bf16
+        tally_loss
     }
 }
 

@@ -32,6 +32,9 @@ pub enum ModelError {
     /// An error of the runtime.
     #[error(transparent)]
     Runtime(#[from] runtime::RuntimeError),
+    /// A window's contribution or outer step cannot be.
+    #[error(transparent)]
+    SparseLoco(#[from] crate::sparseloco::SparseLocoError),
     /// The loss or the gradient is no longer a number.
     #[error(
         "{what} is {value} at inner step {step} of the window: stopped before the update, the last \

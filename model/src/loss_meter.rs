@@ -11,7 +11,7 @@ use runtime::{Buffer, Device};
 use wire::protocol::SAMPLE_TOKENS;
 use wire::{BodyShape, Layout, ModelSpec, Outer, ReadAt, Uid};
 
-use crate::llama::{Activations, Extents, Pass};
+use crate::llama::{Activations, Extents, MicroBatch, Pass};
 use crate::params::ParamTable;
 use crate::sparseloco::{CheckedBody, OuterStep, SparseLocoError};
 use crate::{ModelError, layout_of};
@@ -67,7 +67,9 @@ impl LossMeter {
         part: f64,
     ) -> Result<Self, ModelError> {
         let layout = layout_of(spec)?;
-        let extents = Extents::new(spec, SAMPLE_TOKENS / spec.seq_len, 0, 1);
+        let sequences = SAMPLE_TOKENS / spec.seq_len;
+        let micro = MicroBatch { sequences, recomputed_layers: 0 };
+        let extents = Extents::new(spec, micro, 0, 1);
         let whole = OuterStep::from(outer);
         Ok(Self {
             shape: BodyShape::new(&layout, outer.k, outer.index_codec),

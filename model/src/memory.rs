@@ -1,10 +1,11 @@
 //! What a run will need, computed before anything is allocated.
 
 use runtime::Storage;
+use runtime::ops::ledger::Ledger;
 use runtime::ops::{attention, rms_norm};
 use wire::ModelSpec;
 
-use crate::llama::{Extents, planned_bytes};
+use crate::llama::{Extents, MicroBatch, planned_bytes};
 use crate::{ModelError, layout_of};
 
 /// Bytes that one node of a run holds, by purpose.
@@ -12,10 +13,11 @@ use crate::{ModelError, layout_of};
 pub struct MemoryPlan {
     /// Parameters of the model.
     pub params: usize,
-    /// Shared parameters and residual, and beside them, where no single rank on the host has whole
-    /// vectors, two of those.
+    /// Shared parameters and residual; of several ranks beside them two whole vectors, of a GPU the
+    /// moments of the next checkpoint.
     pub round: usize,
-    /// Parameters, gradients and both moments of the inner steps.
+    /// Parameters, gradients and both moments of the inner steps; shared parameters and residual
+    /// on a GPU.
     pub inner: usize,
     /// Activations and the scratch of operations.
     pub activations: usize,
@@ -24,32 +26,33 @@ pub struct MemoryPlan {
 }
 
 impl MemoryPlan {
-    /// The plan for `tp` ranks with micro-batches of `sequences` on a device of that kind.
+    /// The plan for `tp` ranks with such micro-batches on a device of that kind.
     ///
     /// # Errors
     /// The model has a tensor without values.
     pub fn new(
         spec: &ModelSpec,
         tp: usize,
-        sequences: usize,
+        micro: impl Into<MicroBatch>,
         storage: Storage,
     ) -> Result<Self, ModelError> {
         let params = layout_of(spec)?.params();
         let vector = params * size_of::<f32>();
-        let extents = Extents::new(spec, sequences, 0, tp.max(1));
+        let extents = Extents::new(spec, micro.into(), 0, tp.max(1));
         let scratch = rms_norm::temporary_bytes(storage, extents.tokens, extents.d_model)
             .max(attention::temporary_bytes(storage, extents.attention));
         Ok(Self {
             params,
-            // A GPU's moments come to the host for each checkpoint.
             round: vector
-                * match storage {
-                    Storage::Host if tp > 1 => 4,
-                    Storage::Host => 2,
-                    Storage::Gpu => 6,
+                * match (storage, tp > 1) {
+                    (Storage::Host, false) => 2,
+                    (Storage::Host, true) | (Storage::Gpu, false) => 4,
+                    (Storage::Gpu, true) => 6,
                 },
-            inner: params * (3 * size_of::<f32>() + storage.param_bytes()),
-            activations: planned_bytes(spec, &extents, storage) * tp.max(1) + scratch,
+            inner: 4 * vector + if storage == Storage::Gpu && tp <= 1 { 2 * vector } else { 0 },
+            activations: planned_bytes(spec, &extents, storage) * tp.max(1)
+                + scratch
+                + Ledger::planned_bytes(storage) * usize::from(tp <= 1),
             storage,
         })
     }

@@ -14,7 +14,11 @@ use runtime::{Buffer, Compute, Device};
 use wire::{Inner, ModelSpec};
 
 use crate::ModelError;
+use crate::llama::MicroBatch;
 use crate::rank::{Moments, Rank};
+
+mod window;
+use window::OnGpu;
 
 /// Where micro-batches come from. Called from several ranks at once, each of which reads them all.
 pub trait BatchSource: Sync {
@@ -69,12 +73,15 @@ pub struct Trainer {
     /// Where whole vectors are.
     host: Device,
     /// Whole parameters on the host, put together from several ranks or brought from a GPU, and a
-    /// second vector of that size. None where a single rank on the host has both itself.
+    /// second vector of that size. None where a single rank on the host has both itself, and until
+    /// somebody asks for what a GPU has.
     whole: Option<[Buffer<f32>; 2]>,
+    /// What a GPU that trains alone keeps between windows.
+    on_gpu: Option<OnGpu>,
 }
 
 impl Trainer {
-    /// `tp` ranks that share `threads` host threads and train on micro-batches of `sequences`.
+    /// `tp` ranks that share `threads` host threads.
     ///
     /// # Errors
     /// The model does not divide by `tp`, or the operating system refuses threads.
@@ -82,9 +89,9 @@ impl Trainer {
         spec: &ModelSpec,
         tp: usize,
         threads: usize,
-        sequences: usize,
+        micro: impl Into<MicroBatch>,
     ) -> Result<Self, ModelError> {
-        let tp = tp.max(1);
+        let (tp, micro) = (tp.max(1), micro.into());
         let params = crate::layout_of(spec)?.params();
         let comms: Vec<Box<dyn Collective>> = if tp == 1 {
             vec![Box::new(collective::Solo)]
@@ -93,28 +100,51 @@ impl Trainer {
         };
         let ranks = comms
             .into_iter()
-            .map(|comm| Rank::new(spec, Device::cpu(threads / tp)?, comm, sequences))
+            .map(|comm| Rank::new(spec, Device::cpu(threads / tp)?, comm, micro))
             .collect::<Result<Vec<_>, _>>()?;
         let host = ranks[0].device.clone();
         let whole = (tp > 1).then(|| [(); 2].map(|()| host.alloc(params)));
-        Ok(Self { ranks, params, host, whole })
+        Ok(Self { ranks, params, host, whole, on_gpu: None })
     }
 
-    /// One rank on a GPU, with `threads` host threads for what is done with whole vectors.
+    /// `tp` ranks on one GPU, with `threads` host threads for what is done with whole vectors. Of
+    /// several, each waits for the others: that is for tests.
     ///
     /// # Errors
-    /// The model does not suit a GPU or its memory, or the operating system refuses threads.
+    /// The model does not suit a GPU or its memory or does not divide by `tp`, or the operating
+    /// system refuses threads.
     pub fn on_gpu(
         spec: &ModelSpec,
         gpu: Device,
+        tp: usize,
         threads: usize,
-        sequences: usize,
+        micro: impl Into<MicroBatch>,
     ) -> Result<Self, ModelError> {
         let params = crate::layout_of(spec)?.params();
-        let host = Device::cpu(threads)?;
-        let rank = Rank::new(spec, gpu, Box::new(collective::Solo), sequences)?;
-        let whole = Some([(); 2].map(|()| host.alloc(params)));
-        Ok(Self { ranks: vec![rank], params, host, whole })
+        let (host, micro) = (Device::cpu(threads)?, micro.into());
+        let on_gpu = (tp <= 1).then(|| OnGpu::new(&gpu, params));
+        let comms: Vec<Box<dyn Collective>> = match tp {
+            0 | 1 => vec![Box::new(collective::Solo)],
+            tp => collective::one_gpu::group(&gpu, tp)
+                .into_iter()
+                .map(|rank| Box::new(rank) as _)
+                .collect(),
+        };
+        let ranks = comms
+            .into_iter()
+            .map(|comm| Rank::new(spec, gpu.clone(), comm, micro))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { ranks, params, host, whole: None, on_gpu })
+    }
+
+    /// The same ranks; a GPU that trains alone records a micro-batch once in a window and plays it
+    /// for the others, which spares the host the launches.
+    #[must_use]
+    pub fn with_recording(mut self) -> Self {
+        for rank in &mut self.ranks {
+            rank.records = true;
+        }
+        self
     }
 
     /// The same ranks, reading the factors of their matrix products as `compute` says.
@@ -151,23 +181,21 @@ impl Trainer {
     /// # Errors
     /// A GPU has failed.
     pub fn params_and_scratch(&mut self) -> Result<(&Buffer<f32>, &mut Buffer<f32>), ModelError> {
-        match &mut self.whole {
-            None => {
-                let rank = &mut self.ranks[0];
-                Ok((&rank.params, &mut rank.grads))
-            }
-            Some([whole, scratch]) => {
-                for rank in &self.ranks {
-                    rank.put_params(host_mut(whole));
-                    rank.device.synchronise()?;
-                }
-                Ok((whole, scratch))
-            }
+        let Self { ranks, whole, host, params, .. } = self;
+        if ranks.len() == 1 && ranks[0].is_on_host() {
+            let rank = &mut ranks[0];
+            return Ok((&rank.params, &mut rank.grads));
         }
+        let [whole, scratch] = whole.get_or_insert_with(|| [(); 2].map(|()| host.alloc(*params)));
+        for rank in ranks {
+            rank.put_params(host_mut(whole));
+            rank.device.synchronise()?;
+        }
+        Ok((whole, scratch))
     }
 
     /// The gradient of the last inner step, of the sum of losses over targets, whole; anything once
-    /// the scratch of [`Trainer::params_and_scratch`] has been used.
+    /// the scratch of [`Trainer::params_and_scratch`] has been used, or [`Trainer::compress`].
     ///
     /// # Errors
     /// A GPU has failed.
@@ -224,13 +252,15 @@ impl Trainer {
         on_step: OnStep<'_>,
     ) -> Result<Stop, ModelError> {
         self.on_ranks(on_step, |rank, on_step| {
+            rank.begin();
             for step in 0..steps {
                 let number = first_step + u64::from(step);
-                match rank.inner_step(source, inner, (step, number), stop)? {
-                    Some(report) => on_step(report),
-                    None => return Ok(Stop::Asked),
+                let stopped = rank.inner_step(source, inner, (step, number), stop, on_step)?;
+                if stopped == Stop::Asked {
+                    return Ok(Stop::Asked);
                 }
             }
+            rank.finish(on_step)?;
             rank.device.synchronise()?;
             Ok(Stop::Done)
         })

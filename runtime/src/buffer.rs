@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use crate::Device;
 use crate::cuda::{Array, Span};
 
 /// What a buffer can hold: plain bits, zero being a value.
@@ -156,6 +157,18 @@ impl<'a, T: Element> View<'a, T> {
         match self.place {
             Place::Host(values) => View { place: Place::Host(&values[range]) },
             Place::Gpu(span) => View { place: Place::Gpu(span.slice(range)) },
+        }
+    }
+
+    /// Copies the values out; from a GPU that has failed comes nothing.
+    ///
+    /// # Panics
+    /// `values` is not exactly as long as the view, or the view is of another device's memory.
+    pub fn read(self, device: &Device, values: &mut [T]) {
+        match (self.place, device) {
+            (Place::Host(from), _) => values.copy_from_slice(from),
+            (Place::Gpu(span), Device::Gpu(gpu)) => span.read(gpu, values),
+            (Place::Gpu(span), Device::Cpu(_)) => refuse_on_host(span),
         }
     }
 

@@ -127,10 +127,11 @@ impl Device {
         self.alloc_stored(Stored::Bf16, len)
     }
 
-    /// Memory for parameters, of which a GPU keeps a copy in bf16 that products read; else as
-    /// [`Device::alloc`]. They change by [`Buffer::write`] and by optimizers.
+    /// Memory for parameters, which a GPU keeps in two halves of 16 bits, of which products read
+    /// the upper, the nearest bf16; else as [`Device::alloc`]. They change by [`Buffer::write`], by
+    /// copies and by optimizers.
     pub fn alloc_params(&self, len: usize) -> Buffer<f32> {
-        self.alloc_stored(Stored::Master, len)
+        self.alloc_stored(Stored::Split, len)
     }
 
     fn alloc_stored(&self, stored: Stored, len: usize) -> Buffer<f32> {

@@ -15,12 +15,13 @@ pub mod dataset;
 mod device;
 mod error;
 pub mod ops;
+pub mod span;
 mod storage;
 
 pub use buffer::{Buffer, Element, View, ViewMut};
 pub use compute::Compute;
 pub use cpu::simd::run as with_widest_vectors;
-pub use cuda::{Gpu, GpuError, GpuFacts};
+pub use cuda::{Gpu, GpuError, GpuFacts, Mark, Recording};
 pub use device::{Cpu, Device};
 pub use error::RuntimeError;
 pub use storage::Storage;

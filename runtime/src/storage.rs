@@ -5,7 +5,7 @@
 pub enum Storage {
     /// The host's: everything f32.
     Host,
-    /// A GPU's: activations bf16, and of parameters a bf16 copy beside the f32.
+    /// A GPU's: activations bf16, parameters f32 in two halves of which one is bf16.
     Gpu,
 }
 
@@ -15,14 +15,6 @@ impl Storage {
         match self {
             Storage::Host => 4,
             Storage::Gpu => 2,
-        }
-    }
-
-    /// Bytes of one parameter.
-    pub fn param_bytes(self) -> usize {
-        match self {
-            Storage::Host => 4,
-            Storage::Gpu => 4 + 2,
         }
     }
 }

@@ -2,10 +2,11 @@
 
 mod oracle;
 
-use oracle::random;
-use runtime::collective::{Collective, Solo, threads};
+use oracle::{device, random};
+use runtime::collective::{Collective, Solo, one_gpu, threads};
+use runtime::{Buffer, Device};
 
-/// Lengths with nothing, one value, an odd number, and shrinking after growing.
+/// Lengths of one value, an odd number, shrinking after growing, and nothing.
 const LENGTHS: [usize; 4] = [1, 1000, 37, 0];
 
 /// What `rank` brings to the exchange number `call`.
@@ -13,38 +14,52 @@ fn brought(rank: usize, call: usize, len: usize) -> Vec<f32> {
     random(len, (rank * 1000 + call) as u64)
 }
 
+fn held(dev: &Device, values: &[f32]) -> Buffer<f32> {
+    let mut buffer = dev.alloc(values.len());
+    buffer.write(values);
+    buffer
+}
+
+fn values(buffer: &Buffer<f32>) -> Vec<f32> {
+    let mut values = vec![f32::NAN; buffer.len()];
+    buffer.read(&mut values);
+    values
+}
+
 /// The suite, run by every rank of a group at once.
-fn conforms(comm: &dyn Collective) {
+fn conforms(comm: &dyn Collective, dev: &Device, lengths: &[usize]) {
     let (rank, world) = (comm.rank(), comm.world());
     assert!(rank < world);
-    for (call, len) in LENGTHS.into_iter().enumerate() {
+    for (call, &len) in lengths.iter().enumerate() {
         let all: Vec<Vec<f32>> = (0..world).map(|rank| brought(rank, call, len)).collect();
         let fold = |combine: fn(f32, f32) -> f32| -> Vec<f32> {
             let value = |i: usize| all.iter().map(|x| x[i]).reduce(combine).expect("a rank");
             (0..len).map(value).collect()
         };
-        let mut x = all[rank].clone();
-        comm.all_reduce_sum((&mut x[..]).into());
-        assert_eq!(x, fold(|a, b| a + b), "sums run in rank order");
-        x.copy_from_slice(&all[rank]);
-        comm.all_reduce_max((&mut x[..]).into());
-        assert_eq!(x, fold(f32::max));
+        let mut x = held(dev, &all[rank]);
+        comm.all_reduce_sum(x.view_mut());
+        assert_eq!(values(&x), fold(|a, b| a + b), "sums run in rank order");
+        x.write(&all[rank]);
+        comm.all_reduce_max(x.view_mut());
+        assert_eq!(values(&x), fold(f32::max));
 
-        let mut gathered = vec![f32::NAN; world * len];
-        comm.all_gather(all[rank][..].into(), (&mut gathered[..]).into());
-        assert_eq!(gathered, all.concat());
+        let mut gathered = held(dev, &vec![f32::NAN; world * len]);
+        x.write(&all[rank]);
+        comm.all_gather(x.view(), gathered.view_mut());
+        assert_eq!(values(&gathered), all.concat());
 
         let whole = |rank| brought(rank, call, world * len);
-        let mut mine = vec![f32::NAN; len];
-        comm.reduce_scatter_sum(whole(rank)[..].into(), (&mut mine[..]).into());
+        let (rows, mut mine) = (held(dev, &whole(rank)), held(dev, &vec![f32::NAN; len]));
+        comm.reduce_scatter_sum(rows.view(), mine.view_mut());
         let sum = (1..world)
             .fold(whole(0), |sum, rank| sum.iter().zip(whole(rank)).map(|(a, b)| a + b).collect());
-        assert_eq!(mine, sum[rank * len..(rank + 1) * len]);
+        assert_eq!(values(&mine), sum[rank * len..(rank + 1) * len]);
+        assert_eq!(values(&rows), whole(rank), "what is only read stays as it is");
 
         for root in 0..world {
-            x.copy_from_slice(&all[rank]);
-            comm.broadcast((&mut x[..]).into(), root);
-            assert_eq!(x, all[root]);
+            x.write(&all[rank]);
+            comm.broadcast(x.view_mut(), root);
+            assert_eq!(values(&x), all[root]);
         }
         comm.barrier();
     }
@@ -52,7 +67,7 @@ fn conforms(comm: &dyn Collective) {
 
 #[test]
 fn a_group_of_one_conforms() {
-    conforms(&Solo);
+    conforms(&Solo, &device(), &LENGTHS);
 }
 
 #[test]
@@ -60,9 +75,24 @@ fn threads_conform() {
     for world in [1, 2, 3, 4] {
         std::thread::scope(|scope| {
             for rank in threads::group(world) {
-                scope.spawn(move || conforms(&rank));
+                scope.spawn(move || conforms(&rank, &device(), &LENGTHS));
             }
         });
+    }
+}
+
+#[test]
+fn ranks_of_one_gpu_conform() {
+    for world in [1, 2, 3] {
+        let gpu = Device::emulated().expect("threads");
+        std::thread::scope(|scope| {
+            for rank in one_gpu::group(&gpu, world) {
+                let gpu = &gpu;
+                // No GPU has memory of no bytes.
+                scope.spawn(move || conforms(&rank, gpu, &LENGTHS[..3]));
+            }
+        });
+        gpu.synchronise().expect("nothing failed");
     }
 }
 

@@ -5,16 +5,17 @@
 //! registration is free and stake is given. Signatures are not checked: whoever can write the file
 //! is trusted.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension, Transaction};
+use rusqlite::Transaction;
 use wire::{BlockNumber, Hotkey, Keypair, Netuid, Uid};
 
-use crate::ledger::{Fault, Ledger, Settings, block_of};
+use crate::ledger::{Fault, Ledger, Settings};
 use crate::{Chain, ChainError, ChainLimits, Clock, Commitment, Head, Metagraph, Weights};
-use crate::{seats, votes};
+use crate::{notes, seats, votes};
 
 /// Nominal time between blocks on demand, so that timestamps grow as on a real chain.
 const ON_DEMAND_BLOCK_MS: u64 = 12_000;
@@ -224,35 +225,25 @@ impl Chain for DevChain {
                 return Err(ChainError::NotRegistered { netuid, hotkey }.into());
             }
             let block = self.head_in(transaction)?.number;
-            let upsert = "INSERT INTO commitments VALUES (?1, ?2, ?3, ?4)
-                          ON CONFLICT (netuid, hotkey)
-                          DO UPDATE SET block = excluded.block, note = excluded.note";
-            transaction.execute(upsert, (netuid.0, hotkey.0, block.0 as i64, note))?;
-            Ok(())
+            Ok(notes::add(transaction, netuid, hotkey, &Commitment { block, bytes: note.into() })?)
         })
     }
 
     fn commitment(&self, netuid: Netuid, hotkey: Hotkey) -> Result<Option<Commitment>, ChainError> {
-        self.ledger.read(|transaction| {
-            let select = "SELECT block, note FROM commitments WHERE netuid = ?1 AND hotkey = ?2";
-            let note = transaction.query_row(select, (netuid.0, hotkey.0), |row| {
-                Ok(Commitment { block: block_of(row, 0)?, bytes: row.get(1)? })
-            });
-            Ok(note.optional()?)
-        })
+        self.ledger.read(|transaction| Ok(notes::newest_of(transaction, netuid, hotkey)?))
     }
 
     fn commitments(&self, netuid: Netuid) -> Result<Vec<(Hotkey, Commitment)>, ChainError> {
-        self.ledger.read(|transaction| {
-            let select = "SELECT hotkey, block, note FROM commitments WHERE netuid = ?1
-                          ORDER BY hotkey";
-            let mut statement = transaction.prepare_cached(select)?;
-            let notes = statement.query_map([netuid.0], |row| {
-                let commitment = Commitment { block: block_of(row, 1)?, bytes: row.get(2)? };
-                Ok((Hotkey(row.get(0)?), commitment))
-            })?;
-            Ok(notes.collect::<rusqlite::Result<_>>()?)
-        })
+        self.ledger.read(|transaction| Ok(notes::newest(transaction, netuid)?))
+    }
+
+    fn commitments_in(
+        &self,
+        netuid: Netuid,
+        hotkey: Hotkey,
+        blocks: RangeInclusive<BlockNumber>,
+    ) -> Result<Vec<Commitment>, ChainError> {
+        self.ledger.read(|transaction| Ok(notes::left_in(transaction, netuid, hotkey, blocks)?))
     }
 
     fn metagraph(&self, netuid: Netuid) -> Result<Metagraph, ChainError> {

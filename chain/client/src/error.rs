@@ -103,14 +103,15 @@ pub enum ChainError {
         /// The file.
         path: PathBuf,
     },
-    /// The file was made by a newer program.
-    #[error("{} has schema {found}, this program knows {known}: upgrade cov72", .path.display())]
-    NewerSchema {
+    /// The file was made by a newer or an older program.
+    #[error("{} has schema {found}, this program knows {known}: use the cov72 that made it, or \
+             delete it to start a new chain", .path.display())]
+    OtherSchema {
         /// The file.
         path: PathBuf,
         /// Its schema.
         found: i64,
-        /// The newest schema known here.
+        /// The schema known here.
         known: i64,
     },
     /// The file is something else.

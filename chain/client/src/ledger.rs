@@ -12,8 +12,8 @@ use wire::BlockNumber;
 
 use crate::{Blocks, ChainError, DevChainOptions};
 
-/// Version of the tables below. Changing it breaks older programs on newer files, by name.
-const SCHEMA: i64 = 1;
+/// Version of the tables below. Changing it breaks all files there are, by name.
+const SCHEMA: i64 = 2;
 
 /// Tells our files from any other SQLite file: "cov7".
 const APPLICATION_ID: i64 = 0x636f_7637;
@@ -45,9 +45,9 @@ const TABLES: &str = "
         netuid INTEGER NOT NULL,
         hotkey BLOB NOT NULL,
         block INTEGER NOT NULL,
-        note BLOB NOT NULL,
-        PRIMARY KEY (netuid, hotkey)
+        note BLOB NOT NULL
     );
+    CREATE INDEX commitments_by_hotkey ON commitments (netuid, hotkey);
     CREATE TABLE weights (
         netuid INTEGER NOT NULL,
         uid INTEGER NOT NULL,
@@ -179,8 +179,8 @@ impl Ledger {
             return Err(ChainError::NotAChain { path }.into());
         }
         let found = pragma("user_version")?;
-        if found > known {
-            return Err(ChainError::NewerSchema { path, found, known }.into());
+        if found != known {
+            return Err(ChainError::OtherSchema { path, found, known }.into());
         }
         Ok(())
     }

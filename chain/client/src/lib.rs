@@ -8,15 +8,21 @@ mod clock;
 mod devchain;
 mod error;
 mod ledger;
+mod notes;
 mod seats;
 mod votes;
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use devchain::{Blocks, DevChain, DevChainOptions};
 pub use error::ChainError;
 use wire::{BlockNumber, Hotkey, Keypair, Netuid, Uid};
+
+/// Most notes that [`Chain::commitments_in`] returns; whoever leaves more in those blocks is not
+/// heard any more.
+pub const COMMITMENTS_MAX: usize = 256;
 
 /// The newest block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +59,8 @@ pub struct Metagraph {
     pub neurons: Vec<Neuron>,
 }
 
-/// The note that a hotkey has on the chain; a new one replaces the old.
+/// A note that a hotkey left on the chain. A new one takes the place of the old, which stays in the
+/// chain's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commitment {
     /// When it was made.
@@ -144,6 +151,22 @@ pub trait Chain: Send + Sync {
     /// # Errors
     /// The chain is out of reach.
     fn commitments(&self, netuid: Netuid) -> Result<Vec<(Hotkey, Commitment)>, ChainError>;
+
+    /// The first [`COMMITMENTS_MAX`] notes that `hotkey` left in `blocks`, oldest first; blocks to
+    /// come hold none.
+    ///
+    /// What was returned once is returned ever after, in the same place; later notes come behind
+    /// it. Of several in one block a chain may keep the last only, if its blocks are not seen
+    /// before they are whole.
+    ///
+    /// # Errors
+    /// The chain is out of reach, or keeps no blocks that far back.
+    fn commitments_in(
+        &self,
+        netuid: Netuid,
+        hotkey: Hotkey,
+        blocks: RangeInclusive<BlockNumber>,
+    ) -> Result<Vec<Commitment>, ChainError>;
 
     /// All seats of a subnet.
     ///

@@ -7,7 +7,8 @@ use std::process::Command;
 use std::sync::{Arc, Barrier};
 
 use chain::{
-    Blocks, Chain, ChainError, Clock, DevChain, DevChainOptions, ManualClock, SystemClock,
+    Blocks, COMMITMENTS_MAX, Chain, ChainError, Clock, DevChain, DevChainOptions, ManualClock,
+    SystemClock,
 };
 use conformance::{SEATS_MAX, Subject};
 use wire::{BlockNumber, Keypair, Netuid};
@@ -129,19 +130,38 @@ fn what_is_no_chain_is_told_apart() {
 }
 
 #[test]
-fn a_newer_schema_asks_for_an_upgrade_and_stays_untouched() {
+fn another_schema_asks_for_its_own_program_and_stays_untouched() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("chain.sqlite");
     DevChain::create(&file, options(Blocks::OnDemand), system()).unwrap();
     let raw = rusqlite::Connection::open(&file).unwrap();
-    raw.pragma_update(None, "user_version", 2).unwrap();
-    for attempt in [
-        DevChain::open(&file, system()),
-        DevChain::create(&file, options(Blocks::OnDemand), system()),
-    ] {
-        let error = attempt.map(drop).unwrap_err();
-        assert!(matches!(error, ChainError::NewerSchema { found: 2, known: 1, .. }), "{error}");
+    for other in [1, 3] {
+        raw.pragma_update(None, "user_version", other).unwrap();
+        for attempt in [
+            DevChain::open(&file, system()),
+            DevChain::create(&file, options(Blocks::OnDemand), system()),
+        ] {
+            let error = attempt.map(drop).unwrap_err();
+            match error {
+                ChainError::OtherSchema { found, known: 2, .. } => assert_eq!(found, other),
+                _ => panic!("{error}"),
+            }
+        }
     }
+}
+
+#[test]
+fn several_notes_of_one_block_are_kept_in_order_up_to_the_bound() {
+    let local = Local::new(Blocks::OnDemand);
+    let (chain, key) = (&local.chain, Keypair::from_seed([1; 32]));
+    chain.register(NETUID, &key).unwrap();
+    for note in 0..COMMITMENTS_MAX + 2 {
+        chain.commit(NETUID, &key, &note.to_le_bytes()).unwrap();
+    }
+    let all = BlockNumber(0)..=BlockNumber(u64::MAX);
+    let notes = chain.commitments_in(NETUID, key.hotkey(), all).unwrap();
+    let expected = (0..COMMITMENTS_MAX).map(|note| note.to_le_bytes().to_vec());
+    assert!(notes.into_iter().map(|note| note.bytes).eq(expected));
 }
 
 #[test]

@@ -64,9 +64,9 @@ fn walk(
     };
     let mut modules = Modules { dir: dir.to_string(), own, inline: 0, paths: Vec::new() };
     modules.visit_file(&source.syntax);
-    modules.paths.extend(included(source).into_iter().map(|path| join(dir, &path)));
-    for path in modules.paths {
-        walk(sources, &path, false, reached);
+    modules.paths.extend(included(source).into_iter().map(|path| (join(dir, &path), false)));
+    for (path, is_named) in modules.paths {
+        walk(sources, &path, is_named, reached);
     }
 }
 
@@ -77,7 +77,9 @@ struct Modules {
     /// Folder in which the modules of the current scope lie.
     own: String,
     inline: usize,
-    paths: Vec<String>,
+    /// Each with whether `#[path]` names it: modules of such a file lie beside it, as those of a
+    /// root do.
+    paths: Vec<(String, bool)>,
 }
 
 impl<'ast> Visit<'ast> for Modules {
@@ -95,9 +97,9 @@ impl<'ast> Visit<'ast> for Modules {
         }
         let named = module.attrs.iter().flat_map(path_attributes);
         let from = if self.inline == 0 { &self.dir } else { &self.own };
-        self.paths.extend(named.map(|path| join(from, &path)));
-        self.paths.push(join(&self.own, &format!("{name}.rs")));
-        self.paths.push(join(&self.own, &format!("{name}/mod.rs")));
+        self.paths.extend(named.map(|path| (join(from, &path), true)));
+        self.paths.push((join(&self.own, &format!("{name}.rs")), false));
+        self.paths.push((join(&self.own, &format!("{name}/mod.rs")), false));
     }
 }
 

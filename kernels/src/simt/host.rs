@@ -38,7 +38,9 @@ pub use copy::{
     bulk_add, bulk_commit, bulk_load, bulk_store, bulk_wait, bulk_wait_read, cp_async_commit,
     cp_async_wait, cp_async16, cp_async16_zfill,
 };
-pub use emulate::{Emulation, Landing, Report, Schedule, emulate};
+pub use emulate::{
+    Elsewhere, Emulation, Landing, Report, Schedule, emulate, emulate_elsewhere, memory_around,
+};
 pub use fault::{Fault, FaultKind, Site};
 pub use global::Global;
 pub use math::{bf16x2, exp2, fma, log2, rcp, round_to_i32, rsqrt, sqrt, sqrt_f64};

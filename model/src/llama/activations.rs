@@ -6,13 +6,17 @@ use wire::ModelSpec;
 
 use super::Extents;
 
-/// What the backward pass needs of one layer.
-pub(crate) struct LayerActivations {
+/// Where a layer starts.
+pub(crate) struct LayerEntry {
     /// Residual stream that enters the layer, `[t, d]`.
     pub(crate) entering: Buffer<f32>,
     /// Normed input of the attention, `[t, d]`, and one over its root mean square, `[t]`.
     pub(crate) attention_in: Buffer<f32>,
     pub(crate) attention_rstd: Buffer<f32>,
+}
+
+/// What else the backward pass needs of one layer: it follows from where the layer starts.
+pub(crate) struct LayerActivations {
     /// Queries and keys after RoPE, and values, `[t, (heads + 2 kv_heads) * head_dim]`.
     pub(crate) qkv: Buffer<f32>,
     /// Output of the attention, `[t, heads * head_dim]`, and its log-sum-exp per row.
@@ -34,7 +38,11 @@ pub(crate) struct Activations {
     pub(crate) tokens: Buffer<u32>,
     pub(crate) targets: Buffer<u32>,
     pub(crate) rope: rope::Table,
+    pub(crate) entries: Vec<LayerEntry>,
+    /// Those of each layer; the first [`Extents::recomputed`] layers share one, and all but the
+    /// last of them are computed again on the way back.
     pub(crate) layers: Vec<LayerActivations>,
+    recomputed: usize,
     /// Residual stream after the last layer, its norm and one over its root mean square.
     pub(crate) leaving: Buffer<f32>,
     pub(crate) head_in: Buffer<f32>,
@@ -66,10 +74,12 @@ impl Activations {
         let stream = t * extents.d_model;
         let alloc = |len| device.alloc_activations(len);
         let exact = |len| device.alloc::<f32>(len);
-        let layer = |_| LayerActivations {
+        let entry = |_| LayerEntry {
             entering: alloc(stream),
             attention_in: alloc(stream),
             attention_rstd: exact(t),
+        };
+        let layer = |_| LayerActivations {
             qkv: alloc(t * extents.attention.qkv_row()),
             attended: alloc(t * extents.attention.out_row()),
             log_sum_exp: exact(t * extents.attention.heads),
@@ -88,7 +98,9 @@ impl Activations {
                 extents.attention.head_dim,
                 spec.rope_theta,
             ),
-            layers: (0..spec.layers).map(layer).collect(),
+            entries: (0..spec.layers).map(entry).collect(),
+            layers: (0..extents.held_layers(spec.layers)).map(layer).collect(),
+            recomputed: extents.recomputed,
             leaving: alloc(stream),
             head_in: alloc(stream),
             head_rstd: exact(t),
@@ -106,17 +118,30 @@ impl Activations {
     }
 }
 
+impl Activations {
+    /// Where in [`Activations::layers`] those of a layer are.
+    pub(crate) fn slot(&self, layer: usize) -> usize {
+        (layer + 1).saturating_sub(self.recomputed.max(1))
+    }
+
+    /// Whether a layer's were overwritten by those of the next one.
+    pub(crate) fn is_overwritten(&self, layer: usize) -> bool {
+        layer + 1 < self.recomputed
+    }
+}
+
 /// Bytes that [`Activations::plan`] will ask for, without asking.
 pub(crate) fn planned_bytes(spec: &ModelSpec, extents: &Extents, storage: Storage) -> usize {
     let t = extents.tokens;
     let rows = extents.attention.qkv_row() + extents.attention.out_row();
     // Per token, those that a GPU rounds and those that it does not.
-    let per_layer = 4 * extents.d_model + rows + 3 * extents.ffn;
+    let held = extents.held_layers(spec.layers);
+    let layers =
+        spec.layers * 2 * extents.d_model + held * (2 * extents.d_model + rows + 3 * extents.ffn);
     let shared = 5 * extents.d_model + rows + extents.ffn;
-    let exact = spec.layers * (2 + extents.attention.heads) + 3;
+    let exact = spec.layers + held * (1 + extents.attention.heads) + 3;
     let scratch = cross_entropy::Scratch::planned_bytes(storage, t, extents.vocab)
         + size_of::<f32>() * rms_norm::scratch_len(extents.d_model)
         + size_of::<f32>() * spec.seq_len * extents.attention.head_dim;
-    t * (storage.activation_bytes() * (spec.layers * per_layer + shared) + size_of::<f32>() * exact)
-        + scratch
+    t * (storage.activation_bytes() * (layers + shared) + size_of::<f32>() * exact) + scratch
 }

@@ -7,15 +7,16 @@ use runtime::{Buffer, ViewMut};
 use super::{Activations, Pass};
 
 impl Pass<'_> {
-    /// Loss of what [`Pass::forward`] left, and the gradient of `grad_scale` times its sum.
-    pub(crate) fn loss_and_backward(
+    /// Gradient of `grad_scale` times the summed loss of what [`Pass::forward`] left; the losses
+    /// stay in `acts.head`.
+    pub(crate) fn backward(
         &self,
         acts: &mut Activations,
         grads: &mut Buffer<f32>,
         grad_scale: f32,
-    ) -> LossSum {
+    ) {
         let Pass { device, table, extents, .. } = self;
-        let loss = cross_entropy::forward_backward(
+        cross_entropy::backward(
             device,
             self.comm,
             acts.head_in.view(),
@@ -38,7 +39,10 @@ impl Pass<'_> {
             grads.slice_mut(table.norm.clone()),
             acts.gradients.norm_scratch.view_mut(),
         );
-        for index in (0..acts.layers.len()).rev() {
+        for index in (0..acts.entries.len()).rev() {
+            if acts.is_overwritten(index) {
+                self.recompute(acts, index);
+            }
             self.feed_forward_backward(acts, index, grads.view_mut());
             self.attend_backward(acts, index, grads.view_mut());
         }
@@ -49,7 +53,6 @@ impl Pass<'_> {
             extents.vocab_start,
             grads.slice_mut(table.embedding.clone()),
         );
-        loss
     }
 
     /// Loss of what [`Pass::forward`] left, without gradients.
@@ -72,7 +75,8 @@ impl Pass<'_> {
         mut grads: ViewMut<'_, f32>,
     ) {
         let Pass { device, extents, .. } = self;
-        let (weights, layer) = (&self.table.layers[index], &mut acts.layers[index]);
+        let slot = acts.slot(index);
+        let (weights, layer) = (&self.table.layers[index], &mut acts.layers[slot]);
         let (g, t) = (&mut acts.gradients, extents.tokens);
         let w2 = grads.reborrow().slice(weights.w2.clone());
         linear::backward_weight(device, g.stream.view(), layer.gated.view(), w2, t);
@@ -99,8 +103,10 @@ impl Pass<'_> {
 
     fn attend_backward(&self, acts: &mut Activations, index: usize, mut grads: ViewMut<'_, f32>) {
         let Pass { device, extents, .. } = self;
-        let (weights, layer) = (&self.table.layers[index], &mut acts.layers[index]);
+        let slot = acts.slot(index);
+        let (weights, layer) = (&self.table.layers[index], &mut acts.layers[slot]);
         let (g, t) = (&mut acts.gradients, extents.tokens);
+        let entry = &acts.entries[index];
         let wo = grads.reborrow().slice(weights.wo.clone());
         linear::backward_weight(device, g.stream.view(), layer.attended.view(), wo, t);
         let wo = self.weight(&weights.wo);
@@ -117,16 +123,16 @@ impl Pass<'_> {
         let (seq, heads) = (extents.attention.seq, extents.turned_heads());
         rope::backward(device, &acts.rope, g.qkv.view_mut(), t, seq, heads);
         let qkv = grads.reborrow().slice(weights.qkv.clone());
-        linear::backward_weight(device, g.qkv.view(), layer.attention_in.view(), qkv, t);
+        linear::backward_weight(device, g.qkv.view(), entry.attention_in.view(), qkv, t);
         let qkv = self.weight(&weights.qkv);
         linear::backward_input(device, g.qkv.view(), qkv, g.normed.view_mut(), t, false);
         self.comm.all_reduce_sum(g.normed.view_mut());
         rms_norm::backward(
             device,
             g.normed.view(),
-            layer.entering.view(),
+            entry.entering.view(),
             self.weight(&weights.attention_norm),
-            layer.attention_rstd.view(),
+            entry.attention_rstd.view(),
             g.stream.view_mut(),
             grads.slice(weights.attention_norm.clone()),
             g.norm_scratch.view_mut(),

@@ -8,21 +8,21 @@ impl Pass<'_> {
     /// Runs the layers on `acts.tokens`; afterwards `acts.head_in` is what the head reads.
     pub(crate) fn forward(&self, acts: &mut Activations) {
         let Pass { device, table, extents, .. } = self;
-        let first = acts.layers.first_mut().map_or(&mut acts.leaving, |layer| &mut layer.entering);
+        let first = acts.entries.first_mut().map_or(&mut acts.leaving, |entry| &mut entry.entering);
         let table_rows = self.weight(&table.embedding);
         let start = extents.vocab_start;
         embedding::forward(device, acts.tokens.view(), table_rows, start, first.view_mut());
         self.comm.all_reduce_sum(first.view_mut());
-        let Some(layer) = acts.layers.first_mut() else { return };
+        let Some(entry) = acts.entries.first_mut() else { return };
         rms_norm::forward(
             device,
-            layer.entering.view(),
+            entry.entering.view(),
             self.weight(&table.layers[0].attention_norm),
             extents.norm_eps,
-            layer.attention_in.view_mut(),
-            layer.attention_rstd.view_mut(),
+            entry.attention_in.view_mut(),
+            entry.attention_rstd.view_mut(),
         );
-        for index in 0..acts.layers.len() {
+        for index in 0..acts.entries.len() {
             self.attend(acts, index);
             self.feed_forward(acts, index);
         }
@@ -31,10 +31,11 @@ impl Pass<'_> {
     /// Attention of layer `index`: from `attention_in` to `ffn_in`, adding to the residual stream.
     fn attend(&self, acts: &mut Activations, index: usize) {
         let Pass { device, extents, .. } = self;
-        let (weights, layer) = (&self.table.layers[index], &mut acts.layers[index]);
-        let t = extents.tokens;
+        let slot = acts.slot(index);
+        let (weights, layer) = (&self.table.layers[index], &mut acts.layers[slot]);
+        let (entry, t) = (&acts.entries[index], extents.tokens);
         let qkv = self.weight(&weights.qkv);
-        linear::forward(device, layer.attention_in.view(), qkv, layer.qkv.view_mut(), t);
+        linear::forward(device, entry.attention_in.view(), qkv, layer.qkv.view_mut(), t);
         let (seq, heads) = (extents.attention.seq, extents.turned_heads());
         rope::forward(device, &acts.rope, layer.qkv.view_mut(), t, seq, heads);
         attention::forward(
@@ -49,7 +50,7 @@ impl Pass<'_> {
         self.comm.all_reduce_sum(acts.projected.view_mut());
         rms_norm::forward_residual(
             device,
-            layer.entering.view(),
+            entry.entering.view(),
             acts.projected.view(),
             self.weight(&weights.ffn_norm),
             extents.norm_eps,
@@ -59,21 +60,34 @@ impl Pass<'_> {
         );
     }
 
-    /// Feed-forward of layer `index`: from `ffn_in` to the next layer's `attention_in`, or to the
-    /// head.
-    fn feed_forward(&self, acts: &mut Activations, index: usize) {
-        let Pass { device, extents, table, .. } = self;
-        let weights = &table.layers[index];
-        let (done, rest) = acts.layers.split_at_mut(index + 1);
-        let layer = &mut done[index];
+    /// The wide part of the feed-forward of layer `index`: from `ffn_in` to `gated`.
+    fn gate(&self, acts: &mut Activations, index: usize) {
+        let Pass { device, extents, .. } = self;
+        let slot = acts.slot(index);
+        let (weights, layer) = (&self.table.layers[index], &mut acts.layers[slot]);
         let t = extents.tokens;
         let gate_up = self.weight(&weights.gate_up);
         linear::forward(device, layer.ffn_in.view(), gate_up, layer.gate_up.view_mut(), t);
         swiglu::forward(device, layer.gate_up.view(), layer.gated.view_mut(), t);
+    }
+
+    /// Computes the activations of layer `index` again from its entry.
+    pub(super) fn recompute(&self, acts: &mut Activations, index: usize) {
+        self.attend(acts, index);
+        self.gate(acts, index);
+    }
+
+    /// Feed-forward of layer `index`: from `ffn_in` to the next layer's `attention_in`, or to the
+    /// head.
+    fn feed_forward(&self, acts: &mut Activations, index: usize) {
+        self.gate(acts, index);
+        let Pass { device, extents, table, .. } = self;
+        let (weights, slot) = (&table.layers[index], acts.slot(index));
+        let (layer, t) = (&acts.layers[slot], extents.tokens);
         let w2 = self.weight(&weights.w2);
         linear::forward(device, layer.gated.view(), w2, acts.projected.view_mut(), t);
         self.comm.all_reduce_sum(acts.projected.view_mut());
-        let (norm, sum, out, rstd) = match rest.first_mut() {
+        let (norm, sum, out, rstd) = match acts.entries.get_mut(index + 1) {
             Some(next) => (
                 &table.layers[index + 1].attention_norm,
                 &mut next.entering,

@@ -18,6 +18,23 @@ pub(crate) use activations::{Activations, planned_bytes};
 use crate::ModelError;
 use crate::params::ParamTable;
 
+/// What one pass goes through, and what it keeps for the way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MicroBatch {
+    /// Sequences of it.
+    pub sequences: usize,
+    /// Layers, from the first on, of which only the entry is kept and the rest computed again: the
+    /// same bits in less memory and more time. One alone saves nothing.
+    pub recomputed_layers: usize,
+}
+
+impl From<usize> for MicroBatch {
+    /// So many sequences, everything kept.
+    fn from(sequences: usize) -> Self {
+        Self { sequences, recomputed_layers: 0 }
+    }
+}
+
 /// The extents of one rank's share of a micro-batch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Extents {
@@ -30,10 +47,13 @@ pub(crate) struct Extents {
     pub(crate) vocab_start: u32,
     pub(crate) vocab: usize,
     pub(crate) norm_eps: f32,
+    /// Layers, from the first on, whose activations are computed again on the way back.
+    pub(crate) recomputed: usize,
 }
 
 impl Extents {
-    pub(crate) fn new(spec: &ModelSpec, sequences: usize, rank: usize, world: usize) -> Self {
+    pub(crate) fn new(spec: &ModelSpec, micro: MicroBatch, rank: usize, world: usize) -> Self {
+        let MicroBatch { sequences, recomputed_layers } = micro;
         let vocab = spec.vocab / world;
         Self {
             tokens: sequences * spec.seq_len,
@@ -49,6 +69,7 @@ impl Extents {
             vocab_start: (rank * vocab) as u32,
             vocab,
             norm_eps: spec.norm_eps as f32,
+            recomputed: recomputed_layers.min(spec.layers),
         }
     }
 
@@ -66,6 +87,11 @@ impl Extents {
             Some((name, extent)) => Err(ModelError::Unaligned { name, extent }),
             None => Ok(()),
         }
+    }
+
+    /// Of how many of `layers` layers all activations are held at once.
+    pub(crate) fn held_layers(&self, layers: usize) -> usize {
+        layers - self.recomputed.saturating_sub(1)
     }
 
     /// Query and key heads of this rank: those that RoPE turns.

@@ -12,3 +12,4 @@ mod tensor_parallel;
 mod threads;
 mod tiny;
 mod trajectory;
+mod window;

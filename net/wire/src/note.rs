@@ -1,20 +1,18 @@
 //! The note that each node keeps on the chain: where its bucket is and, of a validator, which
 //! manifests it published last.
 //!
-//! version (1 byte, 2) | window of the newest manifest (u64; all ones for none) | its hash (32) |
-//! the state that it starts from (32) | window, hash and block of the one that the same validator
-//! announced before (8 + 32 + 8) | place (UTF-8). A chain keeps one note and its block only;
-//! whoever comes late still learns of the one before.
+//! version (1 byte, 3) | window of the newest manifest (u64; all ones for none) | its hash (32) |
+//! the state that it starts from (32) | place (UTF-8). Earlier notes are the chain's to keep.
 
-use crate::{BlockNumber, Digest, ForeignText, StateRoot, Window};
+use crate::{Digest, ForeignText, StateRoot, Window};
 
 /// Version of the note. Changing this breaks every node's finding of the others.
-const VERSION: u8 = 2;
-const FIXED_BYTES: usize = 1 + 8 + 32 + 32 + 8 + 32 + 8;
+const VERSION: u8 = 3;
+const FIXED_BYTES: usize = 1 + 8 + 32 + 32;
 const NO_WINDOW: u64 = u64::MAX;
 
 /// Longest place, in bytes. Changing this breaks notes that no longer fit a commitment.
-pub const PLACE_BYTES_MAX: usize = 263;
+pub const PLACE_BYTES_MAX: usize = 311;
 
 /// A manifest, as its validator announces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +32,6 @@ pub struct Note {
     pub place: String,
     /// The newest manifest it published.
     pub manifest: Option<Announcement>,
-    /// The one before it, and the block in which that was announced, as the node says itself.
-    pub previous: Option<(Window, Digest, BlockNumber)>,
 }
 
 /// Why some bytes are no note.
@@ -71,16 +67,11 @@ impl Note {
         let parent_root = StateRoot(nothing.0);
         let none = Announcement { window: no_window, hash: nothing, parent_root };
         let newest = self.manifest.unwrap_or(none);
-        let previous = self.previous.unwrap_or((no_window, nothing, BlockNumber(0)));
-        let words = [newest.window.0, previous.0.0, previous.2.0].map(u64::to_le_bytes);
-        let fields: [&[u8]; 8] = [
+        let fields: [&[u8]; 5] = [
             &[VERSION],
-            &words[0],
+            &newest.window.0.to_le_bytes(),
             &newest.hash.0,
             &newest.parent_root.0,
-            &words[1],
-            &previous.1.0,
-            &words[2],
             self.place.as_bytes(),
         ];
         let bytes = fields.concat();
@@ -102,22 +93,18 @@ impl Note {
             return Err(NoteFault::Length { bytes: bytes.len() });
         }
         let (fixed, place) = bytes.split_at(FIXED_BYTES);
-        let word =
-            |at: usize| u64::from_le_bytes(fixed[at..at + 8].try_into().expect("eight bytes"));
+        let window = u64::from_le_bytes(fixed[1..9].try_into().expect("eight bytes"));
         let digest = |at: usize| Digest(fixed[at..at + 32].try_into().expect("thirty-two bytes"));
-        let window = |at: usize| (word(at) != NO_WINDOW).then(|| Window(word(at)));
         let text = std::str::from_utf8(place).ok();
         let text = text.filter(|text| !text.chars().any(char::is_control));
         let Some(text) = text else {
             return Err(NoteFault::Place { place: ForeignText::from_bytes(place) });
         };
-        let newest = |window| {
+        let manifest = (window != NO_WINDOW).then(|| {
             let (hash, parent_root) = (digest(9), StateRoot(digest(41).0));
-            Announcement { window, hash, parent_root }
-        };
-        let manifest = window(1).map(newest);
-        let previous = window(73).map(|window| (window, digest(81), BlockNumber(word(113))));
-        Ok(Self { place: text.to_string(), manifest, previous })
+            Announcement { window: Window(window), hash, parent_root }
+        });
+        Ok(Self { place: text.to_string(), manifest })
     }
 }
 
@@ -131,8 +118,7 @@ mod tests {
     fn a_note_with_the_longest_place_fits_a_commitment_and_reads_back() {
         let (hash, parent_root) = (Digest([9; 32]), StateRoot([8; 32]));
         for manifest in [None, Some(Announcement { window: Window(7), hash, parent_root })] {
-            let previous = manifest.map(|newest| (Window(5), newest.hash, BlockNumber(77)));
-            let note = Note { place: "x".repeat(PLACE_BYTES_MAX), manifest, previous };
+            let note = Note { place: "x".repeat(PLACE_BYTES_MAX), manifest };
             let bytes = note.to_bytes().unwrap();
             assert!(bytes.len() <= 384);
             assert_eq!(Note::parse(&bytes), Ok(note));
@@ -141,10 +127,10 @@ mod tests {
 
     #[test]
     fn what_is_no_note_is_refused_by_reason() {
-        let note = |place: &str| Note { place: place.into(), manifest: None, previous: None };
+        let note = |place: &str| Note { place: place.into(), manifest: None };
         assert_eq!(Note::parse(&[]), Err(NoteFault::Version { found: None }));
         assert_eq!(Note::parse(&[1; 50]), Err(NoteFault::Version { found: Some(1) }));
-        assert_eq!(Note::parse(&[2; 9]), Err(NoteFault::Length { bytes: 9 }));
+        assert_eq!(Note::parse(&[3; 9]), Err(NoteFault::Length { bytes: 9 }));
         let long = note(&"x".repeat(PLACE_BYTES_MAX + 1)).to_bytes();
         assert!(matches!(long, Err(NoteFault::Length { .. })));
         assert!(matches!(note("a\u{1b}[2J").to_bytes(), Err(NoteFault::Place { .. })));

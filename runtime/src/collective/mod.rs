@@ -1,8 +1,11 @@
 //! Collectives: what the ranks of one model, each holding a partition, exchange.
 //!
 //! Every rank calls the same operations in the same order with the same lengths. Sums run in rank
-//! order, so every rank ends with the same bits. `threads` runs ranks in one process.
+//! order, so every rank ends with the same bits. `threads` runs ranks in one process on the CPU,
+//! `one_gpu` on one GPU.
 
+mod gate;
+pub mod one_gpu;
 pub mod threads;
 
 use crate::{View, ViewMut};

@@ -4,9 +4,10 @@
 //! again. Buffers only grow. A rank that is dropped, by a panic or an early return, breaks the
 //! group: the others panic at their next exchange instead of waiting for ever.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::Collective;
+use super::gate::Gate;
 use crate::{View, ViewMut};
 
 /// `n` ranks, one to move into each thread. A rank waits inside its calls, so ranks must not share
@@ -18,8 +19,7 @@ pub fn group(n: usize) -> Vec<ThreadRank> {
     assert!(n > 0, "a group needs a rank");
     let shared = Arc::new(Shared {
         staging: (0..n).map(|_| RwLock::default()).collect(),
-        gate: Mutex::default(),
-        opened: Condvar::new(),
+        gate: Gate::new(n),
     });
     (0..n).map(|rank| ThreadRank { rank, shared: Arc::clone(&shared) }).collect()
 }
@@ -34,22 +34,10 @@ pub struct ThreadRank {
 #[derive(Debug)]
 struct Shared {
     staging: Vec<RwLock<Vec<f32>>>,
-    gate: Mutex<Gate>,
-    opened: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Gate {
-    waiting: usize,
-    generation: u64,
-    broken: bool,
+    gate: Gate,
 }
 
 impl ThreadRank {
-    fn gate(&self) -> MutexGuard<'_, Gate> {
-        self.shared.gate.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Stages `values` and returns every rank's staged values once all are there. The caller reads
     /// them and then calls `barrier`, after which they may change.
     fn stage(&self, values: &[f32]) -> &[RwLock<Vec<f32>>] {
@@ -127,27 +115,12 @@ impl Collective for ThreadRank {
     }
 
     fn barrier(&self) {
-        let mut gate = self.gate();
-        assert!(!gate.broken, "another rank of the group is gone");
-        let generation = gate.generation;
-        gate.waiting += 1;
-        if gate.waiting == self.world() {
-            gate.waiting = 0;
-            gate.generation += 1;
-            self.shared.opened.notify_all();
-            return;
-        }
-        while gate.generation == generation {
-            // A rank may leave as soon as the last exchange is over, before the others wake.
-            assert!(!gate.broken, "another rank of the group is gone");
-            gate = self.shared.opened.wait(gate).unwrap_or_else(PoisonError::into_inner);
-        }
+        self.shared.gate.pass();
     }
 }
 
 impl Drop for ThreadRank {
     fn drop(&mut self) {
-        self.gate().broken = true;
-        self.shared.opened.notify_all();
+        self.shared.gate.close();
     }
 }

@@ -1,35 +1,69 @@
-//! AdamW on a GPU: the bits of the CPU.
+//! AdamW on a GPU: the bits of the CPU, but for parameters that are kept as bf16 alone.
 
-use kernels::adamw::{SHARE, THREADS, adamw_f32};
-use kernels::simt::Launch;
+use kernels::adamw::{SHARE, THREADS, adamw_split, adamw_stochastic, join_f32, split_f32};
+use kernels::simt::{Global, Launch};
 
-use super::{Gpu, Span, blocks};
+use super::{Gpu, Span, Stored, blocks};
 use crate::ops::adamw::Rates;
 
+/// Decides how parameters in bf16 are rounded.
+const KEY: u64 = 72;
+
+fn launch(len: usize, share: u32) -> Launch {
+    Launch::new(blocks(len, share), THREADS, 0)
+}
+
+/// A step whose gradients are scaled by `grad_scale`.
 pub(crate) fn step(
     gpu: &Gpu,
     params: Span<'_>,
     grads: Span<'_>,
-    m: Span<'_>,
-    v: Span<'_>,
+    moments: [Span<'_>; 2],
     rates: &Rates,
+    grad_scale: f32,
 ) {
-    let kernel = adamw_f32 {
-        params: params.plain(gpu),
-        rounded: params.bf16(gpu),
-        grads: grads.plain(gpu),
-        m: m.plain(gpu),
-        v: v.plain(gpu),
-        len: params.len() as u64,
-        decay: rates.decay,
-        beta1: rates.beta1,
-        rest1: rates.rest1,
-        beta2: rates.beta2,
-        rest2: rates.rest2,
-        step_size: rates.step_size,
-        root_correction: rates.root_correction,
-        eps: rates.eps,
-        grad_scale: rates.grad_scale,
-    };
-    gpu.launch(Launch::new(blocks(params.len(), SHARE), THREADS, 0), &kernel);
+    let control = gpu.hold(&[grad_scale, 0.0, 0.0]);
+    step_by(gpu, params, grads, moments, rates, control.global());
+}
+
+/// A step that goes as `control` says.
+pub(crate) fn step_by(
+    gpu: &Gpu,
+    params: Span<'_>,
+    grads: Span<'_>,
+    moments: [Span<'_>; 2],
+    rates: &Rates,
+    control: Global<f32>,
+) {
+    let grads = grads.plain(gpu);
+    let [m, v] = moments.map(|values| values.plain(gpu));
+    let Rates { decay, beta1, beta2, rest1, rest2, step_size, root_correction, eps, .. } = *rates;
+    let (launch, len) = (launch(params.len(), SHARE), params.len() as u64);
+    macro_rules! start {
+        ($kernel:ident { $($own:ident),* }) => {
+            gpu.launch(launch, &$kernel {
+                $($own,)*
+                grads, m, v, control, len, decay, beta1, rest1, beta2, rest2, step_size,
+                root_correction, eps,
+            })
+        };
+    }
+    if params.stored() == Stored::Bf16 {
+        let (params, key, step) = (params.bf16(gpu), KEY, rates.number);
+        return start!(adamw_stochastic { params, key, step });
+    }
+    let (high, low) = params.halves(gpu);
+    start!(adamw_split { high, low });
+}
+
+/// Parameters from f32.
+pub(super) fn split(gpu: &Gpu, x: Global<f32>, params: Span<'_>) {
+    let ((high, low), len) = (params.halves(gpu), params.len() as u64);
+    gpu.launch(launch(params.len(), THREADS), &split_f32 { x, high, low, len });
+}
+
+/// Parameters as f32.
+pub(super) fn join(gpu: &Gpu, params: Span<'_>, y: Global<f32>) {
+    let ((high, low), len) = (params.halves(gpu), params.len() as u64);
+    gpu.launch(launch(params.len(), THREADS), &join_f32 { high, low, y, len });
 }

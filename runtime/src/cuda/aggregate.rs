@@ -33,7 +33,7 @@ pub(crate) fn apply(
     let peers = extent(peers.len());
     let Sides { cols, tile_rows, tile_cols } = Sides::of(grid);
     let kernel = aggregate {
-        shared: shared.changeable(gpu),
+        shared: shared.plain(gpu),
         indices: indices.global(),
         codes: codes.global(),
         entries: held_entries.global(),

@@ -1,12 +1,13 @@
-//! Arrays in the memory of a GPU. What the model calls f32 may be stored as bf16, or as f32 with a
-//! bf16 copy; an operation says which it reads, and a span refuses what it does not hold.
+//! Arrays in the memory of a GPU. What the model calls f32 may be stored as bf16, or in two halves
+//! of which one is bf16; an operation says which it reads, and a span refuses what it does not
+//! hold.
 
 use std::marker::PhantomData;
 use std::ops::Range;
 
 use kernels::simt::{Bf16, Element, Global};
 
-use super::{Gpu, elementwise};
+use super::{Gpu, adamw};
 
 /// Owned memory.
 #[derive(Debug)]
@@ -24,6 +25,10 @@ impl Memory {
     /// All of it as values.
     pub(super) fn global<T: Element>(&self) -> Global<T> {
         Global::new(self.address, self.bytes / size_of::<T>())
+    }
+
+    pub(super) fn address(&self) -> u64 {
+        self.address
     }
 
     /// Copies values in, from the start.
@@ -57,15 +62,16 @@ pub(crate) enum Stored {
     Plain,
     /// f32 rounded to bf16.
     Bf16,
-    /// f32, and beside it the same rounded to bf16.
-    Master,
+    /// f32 in two halves of 16 bits each: the nearest bf16, and what it lacks.
+    Split,
 }
 
 /// Values that a buffer owns.
 #[derive(Debug)]
 pub(crate) struct Array {
     memory: Memory,
-    rounded: Option<Memory>,
+    /// The lower halves.
+    low: Option<Memory>,
     stored: Stored,
     len: usize,
 }
@@ -78,10 +84,10 @@ impl Array {
             gpu.attempt(|driver| driver.zero(memory.address, bytes));
             memory
         };
-        let value_bytes = if stored == Stored::Bf16 { size_of::<Bf16>() } else { value_bytes };
+        let value_bytes = if stored == Stored::Plain { value_bytes } else { size_of::<Bf16>() };
         let memory = zeroed(len * value_bytes);
-        let rounded = (stored == Stored::Master).then(|| zeroed(len * size_of::<Bf16>()));
-        Self { memory, rounded, stored, len }
+        let low = (stored == Stored::Split).then(|| zeroed(len * size_of::<u16>()));
+        Self { memory, low, stored, len }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -90,14 +96,14 @@ impl Array {
 
     /// Bytes of memory.
     pub(crate) fn bytes(&self) -> usize {
-        self.memory.bytes + self.rounded.as_ref().map_or(0, |memory| memory.bytes)
+        self.memory.bytes + self.low.as_ref().map_or(0, |memory| memory.bytes)
     }
 
     pub(crate) fn span(&self) -> Span<'_> {
         Span {
             gpu: self.memory.gpu.shared.id,
             address: self.memory.address,
-            rounded: self.rounded.as_ref().map_or(0, |memory| memory.address),
+            low: self.low.as_ref().map_or(0, |memory| memory.address),
             value_bytes: self.memory.bytes / self.len.max(1),
             stored: self.stored,
             len: self.len,
@@ -108,40 +114,41 @@ impl Array {
     /// Copies all values in.
     pub(crate) fn write<T: bytemuck::Pod>(&mut self, values: &[T]) {
         assert_eq!(values.len(), self.len, "values written to a buffer");
-        let upload = |bytes: &[u8]| {
-            self.memory.gpu.attempt(|driver| driver.upload(bytes, self.memory.address));
-        };
-        if self.stored == Stored::Bf16 {
-            let values: &[f32] = bytemuck::cast_slice(values);
-            let bits: Vec<u16> = values.iter().map(|value| Bf16::from_f32(*value).0).collect();
-            return upload(bytemuck::cast_slice(&bits));
-        }
-        upload(bytemuck::cast_slice(values));
-        if self.stored == Stored::Master {
-            elementwise::round(&self.memory.gpu, self.span());
+        match self.stored {
+            Stored::Plain => self.memory.upload(values),
+            Stored::Bf16 => {
+                let values: &[f32] = bytemuck::cast_slice(values);
+                let bits: Vec<u16> = values.iter().map(|value| Bf16::from_f32(*value).0).collect();
+                self.memory.upload(&bits);
+            }
+            Stored::Split => {
+                let (gpu, mut first) = (&self.memory.gpu, 0);
+                for part in bytemuck::cast_slice::<T, f32>(values).chunks(HELD_MAX) {
+                    let (held, last) = (gpu.hold(part), first + part.len());
+                    adamw::split(gpu, held.global(), self.span().slice(first..last));
+                    first = last;
+                }
+            }
         }
     }
 
     /// Copies all values out.
     pub(crate) fn read<T: bytemuck::Pod>(&self, values: &mut [T]) {
-        assert_eq!(values.len(), self.len, "values read from a buffer");
-        if self.stored != Stored::Bf16 {
-            return self.memory.download(values);
-        }
-        let values: &mut [f32] = bytemuck::cast_slice_mut(values);
-        let mut bits = vec![0_u16; self.len];
-        self.memory.download(&mut bits);
-        values.iter_mut().zip(bits).for_each(|(value, bits)| *value = Bf16(bits).to_f32());
+        self.span().read(&self.memory.gpu, values);
     }
 }
+
+/// Most values of parameters that are held as f32 on their way: a multiple of what kernels move at
+/// once.
+const HELD_MAX: usize = 16 << 20;
 
 /// A borrowed range of an array.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span<'a> {
     gpu: u64,
     address: u64,
-    /// Address of the rounded copy, where there is one.
-    rounded: u64,
+    /// Address of the lower halves, where there are any.
+    low: u64,
     value_bytes: usize,
     stored: Stored,
     len: usize,
@@ -163,7 +170,7 @@ impl Span<'_> {
         assert!(start <= end && end <= self.len, "{start}..{end} of {} values", self.len);
         Self {
             address: self.address + (start * self.value_bytes) as u64,
-            rounded: self.rounded + (start * size_of::<Bf16>()) as u64,
+            low: self.low + (start * size_of::<u16>()) as u64,
             len: end - start,
             ..self
         }
@@ -172,30 +179,27 @@ impl Span<'_> {
     /// The values as they are, for kernels of `gpu`.
     #[track_caller]
     pub(super) fn plain<T: Element>(self, gpu: &Gpu) -> Global<T> {
+        Global::new(self.plain_address::<T>(gpu), self.len)
+    }
+
+    /// [`Span::plain`] for a driver.
+    #[track_caller]
+    pub(super) fn plain_address<T: Element>(self, gpu: &Gpu) -> u64 {
         self.assert_on(gpu);
-        let fits = self.stored != Stored::Bf16 && self.value_bytes == size_of::<T>();
+        let fits = self.stored == Stored::Plain && self.value_bytes == size_of::<T>();
         assert!(fits, "{:?} values of {} bytes", self.stored, self.value_bytes);
-        Global::new(self.address, self.len)
-    }
-
-    /// [`Span::plain`] of f32 that no rounded copy depends on.
-    #[track_caller]
-    pub(super) fn changeable(self, gpu: &Gpu) -> Global<f32> {
-        assert!(
-            self.stored == Stored::Plain,
-            "the rounded copy of parameters would be left behind"
-        );
-        self.plain(gpu)
-    }
-
-    /// [`Span::changeable`] for a driver.
-    #[track_caller]
-    pub(super) fn changeable_address(self, gpu: &Gpu) -> u64 {
-        let _ = self.changeable(gpu);
         self.address
     }
 
-    /// The values as bf16: as they are stored, or their rounded copy.
+    /// Both halves of parameters, for kernels of `gpu`.
+    #[track_caller]
+    pub(super) fn halves(self, gpu: &Gpu) -> (Global<Bf16>, Global<u16>) {
+        self.assert_on(gpu);
+        assert!(self.stored == Stored::Split, "{:?} values are not in two halves", self.stored);
+        (Global::new(self.address, self.len), Global::new(self.low, self.len))
+    }
+
+    /// The values as bf16: as they are stored, or their upper halves.
     #[track_caller]
     pub(super) fn bf16(self, gpu: &Gpu) -> Global<Bf16> {
         Global::new(self.bf16_address(gpu), self.len)
@@ -205,21 +209,46 @@ impl Span<'_> {
     #[track_caller]
     pub(super) fn bf16_address(self, gpu: &Gpu) -> u64 {
         self.assert_on(gpu);
-        match self.stored {
-            Stored::Bf16 => self.address,
-            Stored::Master => self.rounded,
-            Stored::Plain => panic!("values that are not stored as bf16"),
-        }
+        assert!(self.stored != Stored::Plain, "values that are not stored as bf16");
+        self.address
     }
 
     /// The values, once everything started before is done; zeros when the device has failed.
     #[track_caller]
-    pub(crate) fn to_vec<T: bytemuck::Pod + Element>(self, gpu: &Gpu) -> Vec<T> {
-        let _ = self.plain::<T>(gpu);
+    pub(crate) fn to_vec<T: bytemuck::Pod>(self, gpu: &Gpu) -> Vec<T> {
         let mut values = bytemuck::zeroed_vec(self.len);
-        let bytes = bytemuck::cast_slice_mut(&mut values);
-        gpu.attempt(|driver| driver.download(self.address, bytes));
+        self.read(gpu, &mut values);
         values
+    }
+
+    /// Copies the values out, once everything started before is done; when the device has failed
+    /// they stay as they are.
+    #[track_caller]
+    pub(crate) fn read<T: bytemuck::Pod>(self, gpu: &Gpu, values: &mut [T]) {
+        self.assert_on(gpu);
+        assert_eq!(values.len(), self.len, "values read from a buffer");
+        match self.stored {
+            Stored::Plain => {
+                let bytes = bytemuck::cast_slice_mut(values);
+                gpu.attempt(|driver| driver.download(self.address, bytes));
+            }
+            Stored::Bf16 => {
+                let mut bits = vec![0_u16; self.len];
+                let bytes = bytemuck::cast_slice_mut(&mut bits);
+                gpu.attempt(|driver| driver.download(self.address, bytes));
+                let values: &mut [f32] = bytemuck::cast_slice_mut(values);
+                values.iter_mut().zip(bits).for_each(|(value, bits)| *value = Bf16(bits).to_f32());
+            }
+            Stored::Split => {
+                let mut first = 0;
+                for part in bytemuck::cast_slice_mut::<T, f32>(values).chunks_mut(HELD_MAX) {
+                    let (held, last) = (gpu.allocate(size_of_val(part)), first + part.len());
+                    adamw::join(gpu, self.slice(first..last), held.global());
+                    held.download(part);
+                    first = last;
+                }
+            }
+        }
     }
 
     /// Address of the values as they are stored.

@@ -8,7 +8,7 @@ use kernels::simt::Launch;
 use kernels::tile::THREADS;
 
 use super::chunks::{FirstBad, Sides, is_wide};
-use super::{Gpu, Span, blocks, extent};
+use super::{Gpu, Span, Stored, blocks, elementwise, extent};
 use crate::ops::{NonFinite, TileGrid};
 
 /// The three tensors that are read.
@@ -34,15 +34,23 @@ pub(crate) fn select(
         chunk.iter_mut().zip(0..).for_each(|(index, i)| *index = i);
     });
     values.fill(0.0);
+    // Parameters come as f32 from where m will be: whoever writes a value has read it before.
+    let local = match inputs.local.stored() {
+        Stored::Plain => inputs.local,
+        _ => {
+            elementwise::copy(gpu, inputs.local, m_out);
+            m_out
+        }
+    };
     let kept_indices = gpu.allocate(size_of_val(indices));
     let kept_values = gpu.allocate(size_of_val(values));
     let first_bad = FirstBad::new(gpu);
     let Sides { cols, tile_rows, tile_cols } = Sides::of(grid);
     let kernel = compress_select {
         shared: inputs.shared.plain(gpu),
-        local: inputs.local.plain(gpu),
+        local: local.plain(gpu),
         residual: inputs.residual.plain(gpu),
-        m: m_out.changeable(gpu),
+        m: m_out.plain(gpu),
         indices: kept_indices.global(),
         values: kept_values.global(),
         first_bad: first_bad.global(),
@@ -53,7 +61,7 @@ pub(crate) fn select(
         beta,
     };
     let launch = Launch::new(extent(grid.chunks()), THREADS, SHARED_BYTES);
-    if is_wide(gpu, grid, &[inputs.shared, inputs.local, inputs.residual, m_out]) {
+    if is_wide(gpu, grid, &[inputs.shared, local, inputs.residual, m_out]) {
         let compress_select { shared, local, residual, m, .. } = kernel;
         let compress_select { indices, values, first_bad, k, .. } = kernel;
         let kernel = compress_select_tiles {
@@ -92,7 +100,7 @@ pub(crate) fn subtract_sent(
     let [code0, code1, code2, code3] = codebook;
     let Sides { cols, tile_rows, tile_cols } = Sides::of(grid);
     let kernel = compress_subtract_sent {
-        m: m.changeable(gpu),
+        m: m.plain(gpu),
         indices: held_indices.global(),
         codes: held_codes.global(),
         code0,

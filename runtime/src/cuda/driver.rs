@@ -21,9 +21,12 @@ pub(crate) trait Launchable {
 
     /// Runs it on the host.
     fn emulate(&self, launch: &Launch, emulation: &Emulation) -> Result<(), Fault>;
+
+    /// A copy to run later.
+    fn to_owned(&self) -> Box<dyn Launchable + Send>;
 }
 
-impl<K: Kernel> Launchable for K {
+impl<K: Kernel + Copy + Send + 'static> Launchable for K {
     fn name(&self) -> &'static str {
         K::NAME
     }
@@ -34,6 +37,10 @@ impl<K: Kernel> Launchable for K {
 
     fn emulate(&self, launch: &Launch, emulation: &Emulation) -> Result<(), Fault> {
         kernels::simt::emulate(launch, self, emulation).map(drop)
+    }
+
+    fn to_owned(&self) -> Box<dyn Launchable + Send> {
+        Box::new(*self)
     }
 }
 
@@ -73,11 +80,19 @@ pub(crate) struct Product {
 pub struct GpuFacts {
     /// What it is called.
     pub name: String,
+    /// Version of its driver.
+    pub driver: String,
     /// Its memory.
     pub memory_bytes: u64,
+    /// What of it was free once the device was open.
+    pub free_bytes: u64,
     /// Compute capability, major and minor; of the emulator that of the newest kernels it runs.
     pub compute_capability: (u32, u32),
 }
+
+/// Most bytes that are copied out without waiting, and most copies that are under way.
+pub(crate) const DOWNLOAD_BYTES_MAX: usize = 256;
+pub(crate) const DOWNLOADS_MAX: u64 = 64;
 
 /// What runs launches and holds memory. Addresses are the driver's own, aligned to 256 bytes.
 pub(crate) trait Driver: Send + Sync {
@@ -105,8 +120,42 @@ pub(crate) trait Driver: Send + Sync {
     /// Multiplies two matrices.
     fn multiply(&self, product: &Product) -> Result<(), GpuError>;
 
+    /// Asks for a copy of a few bytes as they are at this point of the work, without waiting for
+    /// it; the answer is a ticket for [`Driver::finish_download`]. At most [`DOWNLOADS_MAX`] may be
+    /// under way, of [`DOWNLOAD_BYTES_MAX`] each.
+    fn begin_download(&self, from: u64, bytes: usize) -> Result<u64, GpuError>;
+
+    /// Waits for what was asked for.
+    fn finish_download(&self, ticket: u64, to: &mut [u8]) -> Result<(), GpuError>;
+
+    /// Marks this point of the work.
+    fn mark(&self) -> Result<u64, GpuError>;
+
+    /// Waits for the later of two marks, and says how long after the earlier one it was passed, in
+    /// milliseconds.
+    fn elapsed_ms(&self, earlier: u64, later: u64) -> Result<f64, GpuError>;
+
+    /// Forgets a mark.
+    fn unmark(&self, mark: u64);
+
+    /// Records the work that is asked for from here on instead of doing it. Copies from or to the
+    /// host cannot be recorded.
+    fn begin_recording(&self) -> Result<(), GpuError>;
+
+    /// Ends what [`Driver::begin_recording`] began; the record can be played any number of times.
+    fn end_recording(&self) -> Result<u64, GpuError>;
+
+    /// Does what a record holds.
+    fn play(&self, record: u64) -> Result<(), GpuError>;
+
+    /// Forgets a record, once it is not played any more.
+    fn discard(&self, record: u64);
+
     /// Waits until everything is done.
     fn synchronise(&self) -> Result<(), GpuError>;
+
+    /// Most bytes that were allocated at once since the count was last restarted.
+    fn peak_bytes(&self, restart: bool) -> Result<u64, GpuError>;
 
     /// What the device is.
     fn facts(&self) -> GpuFacts;

@@ -1,11 +1,11 @@
 //! Whole-buffer streams on a GPU.
 
 use kernels::elementwise::{
-    THREADS, add_bf16, add_f32, blocks, fill_bf16, fill_f32, round_to_bf16, scale_bf16, scale_f32,
+    THREADS, add_bf16, add_f32, blocks, fill_bf16, fill_f32, scale_bf16, scale_f32,
 };
 use kernels::simt::Launch;
 
-use super::{Gpu, Span, Stored};
+use super::{Gpu, Span, Stored, adamw};
 
 fn launch(span: Span<'_>) -> (Launch, u64) {
     (Launch::new(blocks(span.len()), THREADS, 0), span.len() as u64)
@@ -18,20 +18,26 @@ pub(crate) fn fill(gpu: &Gpu, y: Span<'_>, value: f32) {
             gpu.attempt(|driver| driver.zero(y.address(gpu), y.bytes()));
         }
         Stored::Bf16 => gpu.launch(launch, &fill_bf16 { y: y.bf16(gpu), value, len }),
-        _ => gpu.launch(launch, &fill_f32 { y: y.changeable(gpu), value, len }),
+        _ => gpu.launch(launch, &fill_f32 { y: y.plain(gpu), value, len }),
     }
 }
 
 pub(crate) fn copy(gpu: &Gpu, x: Span<'_>, y: Span<'_>) {
-    assert_eq!(x.stored(), y.stored(), "values are copied as they are stored");
-    gpu.attempt(|driver| driver.copy(x.address(gpu), y.address(gpu), y.bytes()));
+    match (x.stored(), y.stored()) {
+        (Stored::Plain, Stored::Split) => adamw::split(gpu, x.plain(gpu), y),
+        (Stored::Split, Stored::Plain) => adamw::join(gpu, x, y.plain(gpu)),
+        (from, to) => {
+            assert!(from == to && from != Stored::Split, "{from:?} values copied as {to:?}");
+            gpu.attempt(|driver| driver.copy(x.address(gpu), y.address(gpu), y.bytes()));
+        }
+    }
 }
 
 pub(crate) fn add(gpu: &Gpu, x: Span<'_>, y: Span<'_>) {
     let (launch, len) = launch(y);
     match y.stored() {
         Stored::Bf16 => gpu.launch(launch, &add_bf16 { x: x.bf16(gpu), y: y.bf16(gpu), len }),
-        _ => gpu.launch(launch, &add_f32 { x: x.plain(gpu), y: y.changeable(gpu), len }),
+        _ => gpu.launch(launch, &add_f32 { x: x.plain(gpu), y: y.plain(gpu), len }),
     }
 }
 
@@ -39,12 +45,6 @@ pub(crate) fn scale(gpu: &Gpu, y: Span<'_>, factor: f32) {
     let (launch, len) = launch(y);
     match y.stored() {
         Stored::Bf16 => gpu.launch(launch, &scale_bf16 { y: y.bf16(gpu), factor, len }),
-        _ => gpu.launch(launch, &scale_f32 { y: y.changeable(gpu), factor, len }),
+        _ => gpu.launch(launch, &scale_f32 { y: y.plain(gpu), factor, len }),
     }
-}
-
-/// Makes the rounded copy of parameters anew.
-pub(super) fn round(gpu: &Gpu, params: Span<'_>) {
-    let (launch, len) = launch(params);
-    gpu.launch(launch, &round_to_bf16 { x: params.plain(gpu), y: params.bf16(gpu), len });
 }

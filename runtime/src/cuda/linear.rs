@@ -37,7 +37,7 @@ pub(crate) fn multiply(
     assert!(c.len() == m * n, "a product of {m} x {n} in {} values", c.len());
     let (address, precision) = match c.stored() {
         Stored::Bf16 => (c.bf16_address(gpu), Precision::Bf16),
-        _ => (c.changeable_address(gpu), Precision::F32),
+        _ => (c.plain_address::<f32>(gpu), Precision::F32),
     };
     let (a, b) = (a.factor(gpu), b.factor(gpu));
     gpu.multiply(&Product { m, n, k, a, b, c: address, precision, accumulate });

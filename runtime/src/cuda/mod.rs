@@ -3,8 +3,8 @@
 //!
 //! Operations return nothing, for a GPU works behind the caller's back: a driver's first error is
 //! kept, everything after it is skipped, and [`Gpu::synchronise`] says what it was. Activations are
-//! stored as bf16, parameters as f32 with a bf16 copy that products read, gradients and moments as
-//! f32; sums are f32 everywhere.
+//! stored as bf16, parameters as f32 in two halves of which products read the upper, gradients and
+//! moments as f32; sums are f32 everywhere.
 
 pub(crate) mod adamw;
 pub(crate) mod aggregate;
@@ -17,7 +17,12 @@ mod driver;
 pub(crate) mod elementwise;
 pub(crate) mod embedding;
 mod error;
+pub(crate) mod later;
+pub(crate) mod ledger;
 pub(crate) mod linear;
+#[cfg(all(test, feature = "device-tests"))]
+mod on_device;
+pub(crate) mod ranks;
 pub(crate) mod reduce;
 pub(crate) mod rms_norm;
 pub(crate) mod rope;
@@ -35,6 +40,7 @@ pub(crate) use array::{Array, Span, Stored};
 use driver::Driver;
 pub use driver::GpuFacts;
 pub use error::GpuError;
+pub use later::{Mark, Recording};
 
 use crate::RuntimeError;
 use array::Memory;
@@ -105,7 +111,7 @@ impl Gpu {
         }
     }
 
-    fn launch<K: Kernel>(&self, launch: Launch, kernel: &K) {
+    fn launch<K: Kernel + Copy + Send + 'static>(&self, launch: Launch, kernel: &K) {
         self.attempt(|driver| driver.launch(&launch, kernel));
     }
 

@@ -27,7 +27,7 @@ fn a_kernel_that_fails_is_named_and_is_the_last_that_runs() {
     gpu.synchronise().unwrap();
     let kernel = reads_too_far { x: x.span().plain(&gpu), y: y.span().plain(&gpu), len: 8 };
     gpu.launch(Launch::new(1, 32, 0), &kernel);
-    y.write(&[5.0; 8]);
+    y.write(&[5.0_f32; 8]);
     let mut values = [0.0_f32; 8];
     y.read(&mut values);
     assert_eq!(values, [0.0; 8], "nothing comes from a device that has failed");

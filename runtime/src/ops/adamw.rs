@@ -32,11 +32,12 @@ pub(crate) struct Rates {
     pub(crate) step_size: f32,
     pub(crate) root_correction: f32,
     pub(crate) eps: f32,
-    pub(crate) grad_scale: f32,
+    /// Number of the step, from 1.
+    pub(crate) number: u64,
 }
 
 impl Rates {
-    pub(crate) fn new(hyper: &Hyper, step_number: u64, grad_scale: f32) -> Self {
+    pub(crate) fn new(hyper: &Hyper, step_number: u64) -> Self {
         let power = |beta: f32| f64::from(beta).powf(step_number as f64);
         let lr = f64::from(hyper.lr);
         Self {
@@ -48,7 +49,7 @@ impl Rates {
             step_size: (lr / (1.0 - power(hyper.beta1))) as f32,
             root_correction: (1.0 / (1.0 - power(hyper.beta2)).sqrt()) as f32,
             eps: hyper.eps,
-            grad_scale,
+            number: step_number,
         }
     }
 }
@@ -68,20 +69,24 @@ pub fn step(
     step_number: u64,
     grad_scale: f32,
 ) {
-    assert_len("grads", grads.len(), params.len());
-    assert_len("m", m.len(), params.len());
-    assert_len("v", v.len(), params.len());
-    assert!(step_number > 0, "AdamW counts its steps from 1");
-    let rates = Rates::new(hyper, step_number, grad_scale);
+    check(params.len(), [grads.len(), m.len(), v.len()], step_number);
+    let rates = Rates::new(hyper, step_number);
     match dev {
         Device::Cpu(_) => dev.install(|| {
             let (params, grads) = (params.on_host(), grads.on_host());
             let (m, v) = (m.on_host(), v.on_host());
-            cpu::step(params, grads, m, v, rates);
+            cpu::step(params, grads, m, v, rates, grad_scale);
         }),
         Device::Gpu(gpu) => {
             let (params, grads) = (params.on_gpu(), grads.on_gpu());
-            cuda::step(gpu, params, grads, m.on_gpu(), v.on_gpu(), &rates);
+            cuda::step(gpu, params, grads, [m, v].map(ViewMut::on_gpu), &rates, grad_scale);
         }
     }
+}
+
+pub(super) fn check(params: usize, others: [usize; 3], step_number: u64) {
+    for (what, len) in ["grads", "m", "v"].into_iter().zip(others) {
+        assert_len(what, len, params);
+    }
+    assert!(step_number > 0, "AdamW counts its steps from 1");
 }

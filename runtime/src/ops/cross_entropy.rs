@@ -73,6 +73,11 @@ impl Scratch {
         storage.activation_bytes() * chunk_tokens * v_local + sums
     }
 
+    /// What [`loss_sum`] adds up of `t` tokens, and the tokens of a chunk.
+    pub(super) fn losses(&self, t: usize) -> (View<'_, f32>, usize) {
+        (self.sums.slice(0..2 * t), self.chunk_tokens)
+    }
+
     /// Bytes it holds.
     pub fn bytes(&self) -> usize {
         self.logits.bytes() + self.max.bytes() + self.sums.bytes()
@@ -117,10 +122,28 @@ pub fn forward_backward(
     vocab_start: u32,
     targets: View<'_, u32>,
     grad_scale: f32,
+    dx: ViewMut<'_, f32>,
+    dw: ViewMut<'_, f32>,
+    scratch: &mut Scratch,
+) -> LossSum {
+    backward(dev, comm, x, w, vocab_start, targets, grad_scale, dx, dw, scratch);
+    loss_sum(dev, targets, scratch)
+}
+
+/// [`forward_backward`] without the loss, which is left in `scratch` for [`loss_sum`], or for a
+/// [`Ledger`](super::ledger::Ledger).
+pub fn backward(
+    dev: &Device,
+    comm: &dyn Collective,
+    x: View<'_, f32>,
+    w: View<'_, f32>,
+    vocab_start: u32,
+    targets: View<'_, u32>,
+    grad_scale: f32,
     mut dx: ViewMut<'_, f32>,
     mut dw: ViewMut<'_, f32>,
     scratch: &mut Scratch,
-) -> LossSum {
+) {
     let d = check(x, w, targets, scratch);
     super::assert_len("dx", dx.len(), x.len());
     super::assert_len("dw", dw.len(), w.len());
@@ -149,7 +172,6 @@ pub fn forward_backward(
             comm.all_reduce_sum(dx);
         }
     }
-    loss_sum(dev, targets, scratch)
 }
 
 /// Checks lengths and returns d.
@@ -178,11 +200,18 @@ fn softmax_chunk(
     let mut max = scratch.max.slice_mut(0..tokens);
     let mut sums = scratch.sums.slice_mut(2 * first..2 * (first + tokens));
     if let Device::Gpu(gpu) = dev {
-        assert!(comm.world() == 1, "a split vocabulary on GPUs");
-        let (sum, target_logit) = sums.split_at(tokens);
-        let (logits, max) = (logits.on_gpu(), max.on_gpu());
+        let (sum, target_logit) = sums.reborrow().split_at(tokens);
+        let (logits, targets) = (logits.on_gpu(), targets.on_gpu());
         let (sum, target_logit) = (sum.on_gpu(), target_logit.on_gpu());
-        cuda::statistics(gpu, logits, targets.on_gpu(), vocab_start, max, sum, target_logit);
+        let found = max.reborrow().on_gpu();
+        cuda::statistics(gpu, logits, targets, vocab_start, found, sum, target_logit);
+        if comm.world() > 1 {
+            let own_max = cuda::OwnMax::of(gpu, found);
+            comm.all_reduce_max(max.reborrow());
+            let max = max.on_gpu();
+            own_max.rebase(max, targets, vocab_start, scratch.v_local, sum, target_logit);
+            comm.all_reduce_sum(sums);
+        }
         return;
     }
     dev.install(|| {
@@ -203,8 +232,8 @@ fn softmax_chunk(
     }
 }
 
-/// Adds up what the chunks left in `scratch.sums`, in the order of the tokens.
-fn loss_sum(dev: &Device, targets: View<'_, u32>, scratch: &Scratch) -> LossSum {
+/// Adds up what the chunks left in `scratch`, in the order of the tokens; waits for a GPU.
+pub fn loss_sum(dev: &Device, targets: View<'_, u32>, scratch: &Scratch) -> LossSum {
     let sums = scratch.sums.slice(0..2 * targets.len());
     match dev {
         Device::Cpu(_) => add_losses(sums.on_host(), targets.on_host(), scratch.chunk_tokens),

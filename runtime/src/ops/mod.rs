@@ -12,6 +12,7 @@ pub mod compress;
 pub mod cross_entropy;
 pub mod elementwise;
 pub mod embedding;
+pub mod ledger;
 pub mod linear;
 pub mod reduce;
 pub mod rms_norm;

@@ -55,8 +55,8 @@ fn memory_of_a_gpu_does_not_reach_the_cpu() {
 }
 
 #[test]
-#[should_panic(expected = "rounded copy")]
-fn parameters_do_not_change_behind_the_back_of_their_copy() {
+#[should_panic(expected = "Split values")]
+fn parameters_are_no_place_for_sums() {
     let gpu = Device::emulated().expect("threads");
     let mut params = gpu.alloc_params(8);
     elementwise::fill(&gpu, params.view_mut(), 1.0);

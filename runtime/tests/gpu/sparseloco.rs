@@ -84,8 +84,8 @@ type Kept = (Vec<u32>, Vec<u16>, Vec<u32>);
 
 fn select(dev: &Device, tensor: Tensor, inputs: [&[f32]; 3]) -> Result<Kept, NonFinite> {
     let range = tensor.range();
-    let shared = params(dev, inputs[0]);
-    let [local, residual] = [inputs[1], inputs[2]].map(|values| plain(dev, values));
+    let [shared, residual] = [inputs[0], inputs[2]].map(|values| plain(dev, values));
+    let local = params(dev, inputs[1]);
     let feedback = Feedback {
         shared: shared.slice(range.clone()),
         local: local.slice(range.clone()),

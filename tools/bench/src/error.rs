@@ -42,6 +42,17 @@ pub enum BenchError {
     /// A filter that matches nothing.
     #[error("no row is called {0}; --help lists them")]
     UnknownRow(String),
+    /// A device that is none.
+    #[error("there is no device {0:?}; use cpu, cuda, cuda:1 and so on, or emulated")]
+    UnknownDevice(String),
+    /// Something on the GPU is not as it must be.
+    #[error("{text}\n{count} checks or rows of the GPU failed; their logs are beside gpu.json")]
+    Checks {
+        /// How many.
+        count: usize,
+        /// The table.
+        text: String,
+    },
     /// Text too short to train on.
     #[error("{path} has {bytes} bytes, fewer than {needed}; take a longer text or a smaller --seq")]
     ShortText {
@@ -105,7 +116,11 @@ impl BenchError {
     /// has to be there first.
     pub fn exit(&self) -> u8 {
         match self {
-            BenchError::UnknownRow(_) | BenchError::Zero(_) | BenchError::PeerFile { .. } => 2,
+            BenchError::UnknownRow(_)
+            | BenchError::UnknownDevice(_)
+            | BenchError::Zero(_)
+            | BenchError::PeerFile { .. } => 2,
+            BenchError::Runtime(RuntimeError::Gpu(gpu)) if gpu.is_precondition() => 3,
             BenchError::File { .. }
             | BenchError::PeerProcess { .. }
             | BenchError::ShortText { .. } => 3,

@@ -48,6 +48,9 @@ pub(crate) struct Row {
     pub(crate) bit_equal: Option<bool>,
     /// Most memory of the process since its row's scenario began.
     pub(crate) peak_bytes: Option<usize>,
+    /// What peers call it.
+    #[serde(skip)]
+    pub(crate) peer_name: &'static str,
     /// What only this row has, by names that carry units.
     pub(crate) also: BTreeMap<&'static str, f64>,
 }
@@ -85,6 +88,7 @@ impl Row {
             f64_error: None,
             bit_equal: None,
             peak_bytes: model::peak_memory(),
+            peer_name: "",
             also: BTreeMap::new(),
         }
     }
@@ -119,6 +123,18 @@ impl Row {
         self
     }
 
+    /// With the most memory that was held, of a GPU's.
+    pub(crate) fn peak(mut self, bytes: usize) -> Self {
+        self.peak_bytes = Some(bytes);
+        self
+    }
+
+    /// With what peers call it.
+    pub(crate) fn called(mut self, peer_name: &'static str) -> Self {
+        self.peer_name = peer_name;
+        self
+    }
+
     /// Of values other than f32.
     pub(crate) fn dtype(mut self, dtype: &'static str) -> Self {
         self.dtype = dtype;
@@ -134,7 +150,7 @@ impl Row {
     /// Takes the peer's time from a file, where it has one and none was measured beside us.
     pub(crate) fn meet(&mut self, peers: &PeerTimes) {
         if self.peer_ms.is_none()
-            && let Some(peer_ms) = peers.find(self.id, &self.scenario, &self.shape)
+            && let Some(peer_ms) = peers.find(self)
         {
             self.peer(peer_ms);
         }

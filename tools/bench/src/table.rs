@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::ceilings::Ceilings;
+use crate::gpu::GpuMachine;
 use crate::machine::Machine;
 use crate::row::Row;
 
@@ -14,7 +15,8 @@ pub(crate) struct Table {
     pub(crate) machine: Machine,
     pub(crate) threads: usize,
     pub(crate) quick: bool,
-    pub(crate) ceilings: Ceilings,
+    pub(crate) ceilings: Option<Ceilings>,
+    pub(crate) gpu: Option<GpuMachine>,
     pub(crate) rows: Vec<Row>,
 }
 
@@ -59,26 +61,43 @@ impl Table {
     }
 
     fn preamble(&self) -> String {
-        let Ceilings {
-            fma_flop_per_s: fma,
-            bf16_flop_per_s: bf16,
-            copy_bytes_per_s: copy,
-            update_bytes_per_s: update,
-            read_bytes_per_s: read,
-            hash_bytes_per_s: hash,
-        } = self.ceilings;
-        let giga = [fma, bf16, copy, update, read, hash].map(|rate| rate / 1e9);
-        let [fma, bf16, copy, update, read, hash] = giga;
         let Machine { cpu, cores, platform } = &self.machine;
-        format!(
-            "{cpu}, {cores} cores, {platform}; {} threads{}\n\
-             ceilings: FMA f32 {fma:.0} GFLOP/s, in bf16 {bf16:.0} GFLOP/s, copy {copy:.1} GB/s, \
-             update in place {update:.1} GB/s, read {read:.1} GB/s, BLAKE3 {hash:.1} GB/s\n\
-             rate, percent and ratio are of the fastest sample; ratio = peer ms / our ms\n\n",
+        let mut out = format!(
+            "{cpu}, {cores} cores, {platform}; {} threads{}\n",
             self.threads,
             if self.quick { "; quick: timings mean nothing" } else { "" },
-        )
+        );
+        out.extend(self.ceilings.as_ref().map(of_cpu));
+        out.extend(self.gpu.as_ref().map(of_gpu));
+        out + "rate, percent and ratio are of the fastest sample; ratio = peer ms / our ms\n\n"
     }
+}
+
+fn of_cpu(ceilings: &Ceilings) -> String {
+    let Ceilings {
+        fma_flop_per_s: fma,
+        bf16_flop_per_s: bf16,
+        copy_bytes_per_s: copy,
+        update_bytes_per_s: update,
+        read_bytes_per_s: read,
+        hash_bytes_per_s: hash,
+    } = *ceilings;
+    let giga = [fma, bf16, copy, update, read, hash].map(|rate| rate / 1e9);
+    let [fma, bf16, copy, update, read, hash] = giga;
+    format!(
+        "ceilings: FMA f32 {fma:.0} GFLOP/s, in bf16 {bf16:.0} GFLOP/s, copy {copy:.1} GB/s, \
+         update in place {update:.1} GB/s, read {read:.1} GB/s, BLAKE3 {hash:.1} GB/s\n"
+    )
+}
+
+fn of_gpu(gpu: &GpuMachine) -> String {
+    let GpuMachine { name, compute_capability, driver, memory_bytes, ceilings } = gpu;
+    let (copy, gemm) = (ceilings.copy_bytes_per_s / 1e9, ceilings.gemm_flop_per_s / 1e12);
+    let gib = *memory_bytes as f64 / f64::from(1 << 30);
+    format!(
+        "{name}, compute capability {compute_capability}, {gib:.0} GiB, {driver}\n\
+         ceilings: copy {copy:.1} GB/s, bf16 product of 8192 cubed {gemm:.2} TFLOP/s\n"
+    )
 }
 
 fn cells(row: &Row) -> [String; HEAD.len()] {

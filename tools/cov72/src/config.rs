@@ -7,7 +7,7 @@ mod file;
 
 use std::path::{Path, PathBuf};
 
-use model::Preset;
+use model::{MicroBatch, Preset};
 use runtime::Compute;
 use serde::{Deserialize, Serialize};
 use wire::{Inner, ModelSpec, Outer, RunDescription, SignedRun};
@@ -18,6 +18,9 @@ use crate::failure::Failure;
 
 /// Windows of a node in a network that is not told when to stop.
 pub(crate) const WINDOWS_WITHOUT_END: u64 = i64::MAX as u64;
+
+/// Most ranks that share a GPU.
+const TP_MAX_ON_ONE_GPU: usize = 8;
 
 /// Every number that a run is made of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -107,6 +110,14 @@ pub(crate) struct Node {
     pub(crate) compute: Compute,
     /// Samples in one micro-batch.
     pub(crate) micro_batch_samples: usize,
+    /// Layers, from the first on, whose activations are computed again on the way back instead of
+    /// kept: the same bits in less memory.
+    #[serde(default)]
+    pub(crate) recompute_layers: usize,
+    /// Whether a GPU records a micro-batch once in a window and plays it for the others, which
+    /// spares the host the launches.
+    #[serde(default)]
+    pub(crate) record: bool,
 }
 
 impl Node {
@@ -146,6 +157,8 @@ impl Config {
                 tp: 1,
                 compute: Compute::F32,
                 micro_batch_samples: 1,
+                recompute_layers: 0,
+                record: false,
             },
             network: Network::default(),
         }
@@ -217,9 +230,11 @@ impl Config {
         toml::to_string(self).expect("a configuration is plain data")
     }
 
-    /// Sequences in one micro-batch.
-    pub(crate) fn micro_batch_sequences(&self) -> usize {
-        self.node.micro_batch_samples * wire::protocol::SAMPLE_TOKENS / self.model.seq_len
+    /// What one pass goes through.
+    pub(crate) fn micro_batch(&self) -> MicroBatch {
+        let tokens = self.node.micro_batch_samples * wire::protocol::SAMPLE_TOKENS;
+        let recomputed_layers = self.node.recompute_layers;
+        MicroBatch { sequences: tokens / self.model.seq_len, recomputed_layers }
     }
 
     /// Where to train.
@@ -282,9 +297,12 @@ impl Config {
             return refuse("node.tp", 0, "at least 1");
         }
         let device = self.device()?;
-        if device != DeviceName::Cpu && self.node.tp != 1 {
+        if matches!(device, DeviceName::Cuda(_)) && self.node.tp != 1 {
             let rule = format!("1 on {device}: one process trains on one GPU");
             return refuse("node.tp", self.node.tp, &rule);
+        }
+        if device == DeviceName::Emulated && self.node.tp > TP_MAX_ON_ONE_GPU {
+            return refuse("node.tp", self.node.tp, "at most 8 on an emulated GPU");
         }
         Ok(())
     }

@@ -113,9 +113,10 @@ impl From<ModelError> for Failure {
             ModelError::Samples { .. }
             | ModelError::Probe { .. }
             | ModelError::OtherModel { .. } => Self::damaged(error),
-            ModelError::Runtime(_) | ModelError::NotFinite { .. } | ModelError::Io { .. } => {
-                Self::ours(error)
-            }
+            ModelError::Runtime(_)
+            | ModelError::SparseLoco(_)
+            | ModelError::NotFinite { .. }
+            | ModelError::Io { .. } => Self::ours(error),
         }
     }
 }

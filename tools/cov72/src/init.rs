@@ -248,7 +248,7 @@ impl NetworkFolder {
         chain: &DevChain,
     ) -> Result<(), Failure> {
         let place = setup::own_bucket(config)?.public.to_string();
-        let note = Note { place, manifest: None, previous: None };
+        let note = Note { place, manifest: None };
         let bytes = note.to_bytes().map_err(|fault| {
             Failure::usage(format!("--bucket is no place to tell others: {fault}"))
         })?;

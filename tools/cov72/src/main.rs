@@ -35,6 +35,7 @@ enum Command {
     Explain(explain::ExplainArgs),
     Data(data::DataArgs),
     Sim(sim::SimArgs),
+    Bench(bench::Cli),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Data(args) => data::run(args),
         Command::Sim(args) => sim::run(&args),
+        Command::Bench(args) => measure(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -54,4 +56,10 @@ fn main() -> ExitCode {
             ExitCode::from(failure.exit)
         }
     }
+}
+
+fn measure(args: &bench::Cli) -> Result<(), failure::Failure> {
+    let text = bench::run(args)
+        .map_err(|error| failure::Failure { exit: error.exit(), message: error.to_string() })?;
+    stdout::print(|out| out.write_all(text.as_bytes()))
 }

@@ -36,6 +36,7 @@ pub(crate) fn every_rule_holds<S: Subject>(make: impl Fn() -> S) {
     a_full_subnet_refuses_newcomers_only(&make());
     subnets_are_apart(&make());
     notes_are_replaced_bounded_and_for_members(&make());
+    notes_that_were_replaced_stay_in_the_blocks_of_the_past(&make());
     the_metagraph_lists_seats_in_uid_order(&make());
     votes_replace_votes_and_have_a_rate(&make());
     votes_need_a_seat_a_permit_and_known_uids(&make());
@@ -118,6 +119,34 @@ fn notes_are_replaced_bounded_and_for_members(subject: &dyn Subject) {
     let note = chain.commitment(NETUID, hotkey).unwrap().unwrap();
     assert_eq!(chain.commitments(NETUID).unwrap(), [(hotkey, note.clone())]);
     assert_eq!((note.block, note.bytes), (number(subject), longest));
+}
+
+fn notes_that_were_replaced_stay_in_the_blocks_of_the_past(subject: &dyn Subject) {
+    let (chain, hotkey) = (subject.chain(), key(1).hotkey());
+    let said = |first: u64, last: u64| {
+        let blocks = BlockNumber(first)..=BlockNumber(last);
+        let notes = chain.commitments_in(NETUID, hotkey, blocks).unwrap();
+        notes.into_iter().map(|note| (note.block.0, note.bytes)).collect::<Vec<_>>()
+    };
+    chain.register(NETUID, &key(1)).unwrap();
+    chain.register(NETUID, &key(2)).unwrap();
+    assert_eq!(said(0, u64::MAX), []);
+    let mut notes = Vec::new();
+    for note in [b"one", b"two", b"six"] {
+        subject.advance(2);
+        chain.commit(NETUID, &key(1), note).unwrap();
+        chain.commit(NETUID, &key(2), b"another's").unwrap();
+        notes.push((number(subject).0, note.to_vec()));
+    }
+    subject.advance(1);
+    let [first, second, third] = [0, 1, 2].map(|at: usize| notes[at].0);
+    assert_eq!(said(0, u64::MAX), notes);
+    assert_eq!(said(first, third), notes, "both ends count");
+    assert_eq!(said(first + 1, third - 1), notes[1..2]);
+    assert_eq!(said(second + 1, third - 1), []);
+    assert_eq!(said(third, first), [], "no block is in a range that ends before it begins");
+    assert_eq!(chain.commitment(NETUID, hotkey).unwrap().unwrap().bytes, b"six");
+    assert_eq!(chain.commitments(NETUID).unwrap().len(), 2);
 }
 
 fn the_metagraph_lists_seats_in_uid_order(subject: &dyn Subject) {

@@ -37,6 +37,11 @@ impl Allocation {
         self.bytes as u64
     }
 
+    /// Where it begins, and its bytes.
+    pub(super) fn extent(&self) -> (u64, usize) {
+        (self.address(), self.bytes)
+    }
+
     /// One entry for each word of 4 bytes.
     pub(super) fn owners(&self) -> &[AtomicU64] {
         self.owners.get_or_init(|| (0..self.bytes.div_ceil(4)).map(|_| AtomicU64::new(0)).collect())

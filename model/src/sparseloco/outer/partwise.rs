@@ -9,14 +9,16 @@ use std::ops::Range;
 use rayon::prelude::*;
 use runtime::ops::NonFinite;
 use runtime::ops::aggregate::{apply, clip};
-use runtime::{Device, ViewMut};
+use runtime::{Device, Storage, ViewMut};
 use wire::{BodyShape, Layout, Part, ReadAt, Uid};
 
 use super::{OuterReport, OuterStep, SkippedTensor, ascending, sparse_view};
 use crate::sparseloco::{CheckedBody, SparseLocoError, grid_of};
 
-/// Bytes that the parts of all peers may take together.
+/// Bytes that the parts of all peers may take together: what caches hold, or for a GPU so many that
+/// starting kernels takes no time beside running them.
 const PARTS_BYTES: usize = 16 << 20;
+const PARTS_BYTES_GPU: usize = 128 << 20;
 /// Bytes that one value of a part takes: index and code, encoded and decoded.
 const VALUE_BYTES: usize = 4;
 
@@ -40,7 +42,11 @@ impl OuterStep {
         assert_eq!(shared.len(), layout.params(), "as long as the layout");
         assert_eq!(shape.sections().len(), layout.tensors().len(), "a section per tensor");
         let bodies = ascending(round.iter().map(|(uid, body)| (*uid, body)))?;
-        Round { outer: *self, device, shape, bodies, parts_bytes: PARTS_BYTES }.step(layout, shared)
+        let parts_bytes = match device.storage() {
+            Storage::Host => PARTS_BYTES,
+            Storage::Gpu => PARTS_BYTES_GPU,
+        };
+        Round { outer: *self, device, shape, bodies, parts_bytes }.step(layout, shared)
     }
 }
 

@@ -3,6 +3,7 @@
 //! stream-ordered pool, which keeps what it has, so that an allocation costs no system call.
 
 mod arguments;
+mod later;
 mod module;
 mod open;
 mod product;
@@ -17,6 +18,7 @@ use kernels::simt::Launch;
 use super::{Driver, GpuFacts, Launchable, Product};
 use crate::cuda::GpuError;
 use arguments::Arguments;
+use later::Later;
 use module::Module;
 use product::Products;
 use staging::Staging;
@@ -30,6 +32,7 @@ pub(crate) struct Nvidia {
     module: Mutex<Module>,
     products: Mutex<Products>,
     staging: Mutex<Staging>,
+    later: Mutex<Later>,
     /// The last kernel started: a failure that shows later may be its.
     last_kernel: Mutex<&'static str>,
 }
@@ -162,11 +165,98 @@ impl Driver for Nvidia {
         })
     }
 
+    fn begin_download(&self, from: u64, bytes: usize) -> Result<u64, GpuError> {
+        self.enter()?;
+        // SAFETY: the caller holds a view of the range.
+        let ticket = unsafe { lock(&self.later).begin_download(from, bytes, self.stream) };
+        self.check("cuMemcpyDtoHAsync", ticket)
+    }
+
+    fn finish_download(&self, ticket: u64, to: &mut [u8]) -> Result<(), GpuError> {
+        self.enter()?;
+        let done = lock(&self.later).download_done(ticket);
+        // SAFETY: the event lives as long as this value.
+        self.check("cuEventSynchronize", unsafe { result::event::synchronize(done) })?;
+        lock(&self.later).finish_download(ticket, to);
+        Ok(())
+    }
+
+    fn mark(&self) -> Result<u64, GpuError> {
+        self.enter()?;
+        let mark = lock(&self.later).mark(self.stream);
+        self.check("cuEventRecord", mark)
+    }
+
+    fn elapsed_ms(&self, earlier: u64, later: u64) -> Result<f64, GpuError> {
+        self.enter()?;
+        let held = lock(&self.later);
+        let [earlier, later] = [earlier, later].map(|mark| held.event(mark));
+        drop(held);
+        // SAFETY: whoever asks holds both marks.
+        let elapsed = unsafe {
+            result::event::synchronize(later).and_then(|()| result::event::elapsed(earlier, later))
+        };
+        self.check("cuEventElapsedTime", elapsed).map(f64::from)
+    }
+
+    fn unmark(&self, mark: u64) {
+        if self.enter().is_ok() {
+            lock(&self.later).unmark(mark);
+        }
+    }
+
+    fn begin_recording(&self) -> Result<(), GpuError> {
+        self.enter()?;
+        // Of this thread alone: a checkpoint that is being written has nothing to do with it.
+        let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+        // SAFETY: the stream is this context's.
+        let begun = unsafe { result::stream::begin_capture(self.stream, mode) };
+        self.check("cuStreamBeginCapture", begun)
+    }
+
+    fn end_recording(&self) -> Result<u64, GpuError> {
+        self.enter()?;
+        // SAFETY: the stream is this context's.
+        let graph = unsafe { result::stream::end_capture(self.stream) };
+        let graph = self.check("cuStreamEndCapture", graph)?;
+        let record = lock(&self.later).keep(graph);
+        self.check("cuGraphInstantiate", record)
+    }
+
+    fn play(&self, record: u64) -> Result<(), GpuError> {
+        self.enter()?;
+        let played = lock(&self.later).play(record, self.stream);
+        self.check("cuGraphLaunch", played)
+    }
+
+    fn discard(&self, record: u64) {
+        if self.enter().is_ok() {
+            lock(&self.later).discard(record);
+        }
+    }
+
     fn synchronise(&self) -> Result<(), GpuError> {
         self.enter()?;
         // SAFETY: the stream is this context's.
         let outcome = unsafe { result::stream::synchronize(self.stream) };
         self.check("cuStreamSynchronize", outcome)
+    }
+
+    fn peak_bytes(&self, restart: bool) -> Result<u64, GpuError> {
+        self.enter()?;
+        let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH;
+        let (mut peak, mut nothing) = (0_u64, 0_u64);
+        // SAFETY: the pool is the device's own, the attribute is a u64.
+        let read = unsafe {
+            result::device::get_default_mem_pool(self.device).and_then(|pool| {
+                result::mem_pool::get_attribute(pool, attribute, (&raw mut peak).cast())?;
+                if restart {
+                    result::mem_pool::set_attribute(pool, attribute, (&raw mut nothing).cast())?;
+                }
+                Ok(peak)
+            })
+        };
+        self.check("cuMemPoolGetAttribute", read)
     }
 
     fn facts(&self) -> GpuFacts {
@@ -185,6 +275,7 @@ impl Drop for Nvidia {
             let _ = result::stream::synchronize(self.stream);
             lock(&self.products).release();
             lock(&self.staging).release();
+            lock(&self.later).release();
             lock(&self.module).release();
             let _ = result::stream::destroy(self.stream);
             let _ = result::primary_ctx::release(self.device);

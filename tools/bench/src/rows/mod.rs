@@ -101,16 +101,23 @@ pub(crate) const HELP: &str = "\
 Rows: C01 matrix products, C02 the same in bf16, C03 training step, C04 the same in bf16, C05
 attention, C06 cross-entropy, RMSNorm, SwiGLU and AdamW, C07 compression and outer step, C08 bytes
 and hashes, C09 rounds of four peers, D01 dataset loader, N01 uploads and downloads, N02 a gather of
-20 payloads, R02 rounds of 72B over links, R03 payload size, V02 copies among contributions.
+20 payloads, R02 rounds of 72B over links, R03 payload size, V02 copies among contributions. Of a
+GPU: G01 copy, G02 and G03 products, G04 to G06 attention, G07 and G08 norms, RoPE and SwiGLU, G09
+linear + cross-entropy, G10 embedding, G11 AdamW, G12 and G13 compression and outer step, G14, G15
+and G17 training steps, G18 transfers.
 
 Examples:
   cargo run -p bench --release -- --filter C03,C07
   cargo run -p bench --release -- --json --quick
+  cargo run -p bench --release -- --device cuda --peers peers.csv
   cargo run -p bench --release -- learning --text book.txt";
 
 /// The scenarios of these ids, all for none, in the table's order.
 pub(crate) fn chosen(ids: &[String]) -> Result<Vec<&'static Scenario>, BenchError> {
-    if let Some(id) = ids.iter().find(|id| SCENARIOS.iter().all(|known| known.id != id.as_str())) {
+    let unknown = |id: &&String| {
+        SCENARIOS.iter().all(|known| known.id != id.as_str()) && !crate::gpu::knows(id)
+    };
+    if let Some(id) = ids.iter().find(unknown) {
         return Err(BenchError::UnknownRow(id.clone()));
     }
     let wanted = |scenario: &&Scenario| ids.is_empty() || ids.iter().any(|id| id == scenario.id);

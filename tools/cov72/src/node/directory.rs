@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bucket::{Bucket, BucketError};
 use chain::{Commitment, Metagraph};
-use wire::{Announced, Announcement, BlockNumber, Hotkey, Note, NoteFault, Uid, Voter, Window};
+use wire::{Announcement, BlockNumber, Hotkey, Note, NoteFault, Uid};
 
 /// How a place that a stranger named becomes a bucket.
 pub(crate) type Opener = Arc<dyn Fn(&str) -> Result<Bucket, BucketError> + Send + Sync>;
@@ -30,18 +30,6 @@ impl Seat {
     pub(crate) fn newest(&self) -> Option<(Announcement, BlockNumber)> {
         let (block, note) = self.note.as_ref()?;
         Some((note.as_ref().ok()?.manifest?, *block))
-    }
-
-    /// What it announced for `window`, if that is one of its last two announcements. If both are,
-    /// the first one is its word.
-    fn announced(&self, window: Window) -> Option<Announced> {
-        let newest = self.newest();
-        let newest = newest.map(|(of, block)| (of.window, Announced { block, hash: of.hash }));
-        let note = self.note.as_ref().and_then(|(_, note)| note.as_ref().ok());
-        let before = note.and_then(|note| note.previous);
-        let before = before.map(|(window, hash, block)| (window, Announced { block, hash }));
-        let both = [before, newest].into_iter().flatten();
-        both.into_iter().find(|(of, _)| *of == window).map(|(_, announced)| announced)
     }
 }
 
@@ -87,16 +75,6 @@ impl Directory {
         let mut validators: Vec<_> = self.seats().filter(|seat| seat.validator).collect();
         validators.sort_by_key(|seat| (std::cmp::Reverse(seat.stake_rao), seat.hotkey));
         validators
-    }
-
-    /// Validators with what each announced for `window`, the one with the most stake first.
-    pub(crate) fn voters(&self, window: Window) -> Vec<Voter> {
-        let voter = |seat: &&Seat| Voter {
-            validator: seat.hotkey,
-            stake_rao: seat.stake_rao,
-            announced: seat.announced(window),
-        };
-        self.validators().iter().map(voter).collect()
     }
 
     /// Validators that announced something within `blocks` of the latest announcement of all, the

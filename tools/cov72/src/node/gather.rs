@@ -1,5 +1,5 @@
-//! From a manifest to the contributions it lists: each payload from its owner's bucket, checked by
-//! its hash; all of them at once from a validator's merged update where an owner does not deliver.
+//! From a manifest to the contributions it lists: each payload from its owner's bucket or a mirror,
+//! checked by its hash; or all of them at once from a validator's merged update.
 //!
 //! They are hashed and decoded as they arrive, and then lie in the node's spool, from where the
 //! outer step reads them part by part.
@@ -105,16 +105,35 @@ impl Node {
         Some(gathered)
     }
 
-    /// The merged update of `manifest`'s window, made anew from what the owners hold.
-    pub(crate) async fn merge_payloads(&mut self, manifest: &Manifest) -> Option<Body> {
-        let round = self.gather_payloads(manifest, None).await?;
+    /// What whoever comes later needs of `manifest`'s window: the merged update that it names or,
+    /// where that is nowhere and the payloads make another one, the payloads.
+    pub(crate) async fn lasting(
+        &mut self,
+        manifest: &Manifest,
+        wanted: Content,
+    ) -> Vec<(ObjectKey, Body)> {
+        let (run, window) = (self.run_id, manifest.window);
+        let key = ObjectKey::Merged { run, window };
+        if let Some(merged) = self.merged_object(manifest, wanted).await {
+            return vec![(key, merged.into())];
+        }
+        let Some(round) = self.gather_payloads(manifest, None).await else { return Vec::new() };
         let merged = merge(&self.merged_claims(manifest), &self.shape, &round);
-        let (content, merged) = self.had(merged)?;
-        (Some(content) == manifest.merged).then_some(merged)
+        match self.had(merged) {
+            Some((content, merged)) if content == wanted => vec![(key, merged)],
+            _ => {
+                let payload = |(uid, body): Contribution| {
+                    let hotkey = self.directory.seat(uid)?.hotkey;
+                    let key = ObjectKey::contribution(run, window, hotkey);
+                    Some((key, body.source().clone().into()))
+                };
+                round.into_iter().filter_map(payload).collect()
+            }
+        }
     }
 
-    /// The objects that `manifest` lists, as their owners hold them, in no order; none if one of
-    /// them cannot be had.
+    /// The objects that `manifest` lists, from their owners or from who mirrors them, in no order;
+    /// none if one of them cannot be had.
     async fn fetch_listed(
         &mut self,
         manifest: &Manifest,
@@ -124,7 +143,9 @@ impl Node {
         for accepted in manifest.accepted.iter().filter(|a| Some(a.uid) != besides) {
             let hotkey = self.directory.seat(accepted.uid)?.hotkey;
             let key = ObjectKey::contribution(self.run_id, manifest.window, hotkey);
-            let sources = Sources::new([self.directory.bucket(hotkey)?]);
+            let owner = self.directory.bucket(hotkey);
+            let mirrors = self.directory.mirrors(manifest.validator);
+            let sources = Sources::new(owner.into_iter().chain(mirrors));
             let Content { hash, bytes } = accepted.object;
             uids.push(accepted.uid);
             requests.push(Fetch { key, bytes, hash: Some(hash), sources });
@@ -149,7 +170,7 @@ impl Node {
     }
 
     /// All payloads in one object, from any validator that has it.
-    pub(crate) async fn gather_merged(&mut self, manifest: &Manifest) -> Option<Gathered> {
+    pub(super) async fn gather_merged(&mut self, manifest: &Manifest) -> Option<Gathered> {
         let Some(wanted) = manifest.merged else { return Some(Vec::new()) };
         let object = self.merged_object(manifest, wanted).await?;
         let mut head = vec![0; merged_head_bytes(manifest.accepted.len()) as usize];
@@ -186,11 +207,7 @@ impl Node {
     }
 
     /// The merged update of `manifest`'s window, as it lies in a validator's bucket.
-    pub(crate) async fn merged_object(
-        &mut self,
-        manifest: &Manifest,
-        wanted: Content,
-    ) -> Option<Spooled> {
+    async fn merged_object(&mut self, manifest: &Manifest, wanted: Content) -> Option<Spooled> {
         let key = ObjectKey::Merged { run: self.run_id, window: manifest.window };
         let sources = self.directory.mirrors(manifest.validator);
         self.read_content(&sources, &key, wanted).await

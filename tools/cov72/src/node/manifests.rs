@@ -8,6 +8,7 @@ use wire::{
 };
 
 use super::Node;
+use super::word::Word;
 
 impl Node {
     /// The manifest, from its author or from a validator that mirrors it; none if nobody has it.
@@ -92,18 +93,16 @@ impl Node {
 
     /// Looks once at each manifest that was announced beside another one by the same validator for
     /// the same window: together they are evidence.
-    pub(super) async fn look_for_doubles(&mut self) {
-        let announced: Vec<_> = self
-            .directory
-            .validators()
-            .iter()
-            .filter_map(|seat| {
-                let (newest, _) = seat.newest()?;
-                let (window, hash) = (newest.window, newest.hash);
-                let (known, _) = self.known_of((window, seat.hotkey))?;
-                let second = ManifestRef { window, validator: seat.hotkey, hash };
-                (known != hash).then_some(second)
+    pub(super) async fn look_for_doubles(&mut self, words: &[Word]) {
+        let all = words.iter().flat_map(|word| {
+            word.announced.iter().map(|(_, of)| (word.validator, of.window, of.hash))
+        });
+        let announced: Vec<_> = all
+            .filter(|(validator, window, hash)| {
+                let known = self.known_of((*window, *validator));
+                known.is_some_and(|(known, _)| known != *hash)
             })
+            .map(|(validator, window, hash)| ManifestRef { window, validator, hash })
             .collect();
         for second in announced {
             if self.course.looked_for.insert(second) {

@@ -18,6 +18,7 @@ mod rounds;
 pub(crate) mod setup;
 mod trail;
 mod voice;
+mod word;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -99,8 +100,6 @@ pub(crate) struct Node {
     is_behind_itself: bool,
     /// The newest manifest that this node announced.
     announced: Option<Announcement>,
-    /// The one before it, and in which block.
-    announced_before: Option<(Window, Digest, BlockNumber)>,
     /// What counted, and what cannot.
     course: Course,
     /// Checkpoints that hold another state than they claim.
@@ -137,7 +136,6 @@ impl Node {
             head: BlockNumber(0),
             is_behind_itself: false,
             announced: None,
-            announced_before: None,
             course,
             bad_checkpoints: HashSet::new(),
             trail: Trail::new(),
@@ -146,8 +144,7 @@ impl Node {
         let kept = node.chain.commitment(node.netuid, hotkey)?;
         let kept = kept.and_then(|note| Note::parse(&note.bytes).ok());
         node.announced = kept.as_ref().and_then(|note| note.manifest);
-        node.announced_before = kept.as_ref().and_then(|note| note.previous);
-        // A note that says the same keeps its block, by which announcements are judged.
+        // A note that says the same is not left again: it announces nothing.
         if kept.as_ref().is_none_or(|note| note.place != node.place) {
             if kept.is_some() {
                 node.voice.say(
@@ -163,10 +160,6 @@ impl Node {
 
     /// Announces a manifest that lies in the bucket already.
     pub(crate) fn announce(&mut self, window: Window, hash: Digest) -> Result<(), Failure> {
-        if let Some(before) = self.announced {
-            let note = self.chain.commitment(self.netuid, self.keypair.hotkey())?;
-            self.announced_before = note.map(|note| (before.window, before.hash, note.block));
-        }
         let parent_root = self.course.state;
         self.announced = Some(Announcement { window, hash, parent_root });
         self.keep_note()
@@ -198,9 +191,7 @@ impl Node {
     }
 
     fn keep_note(&self) -> Result<(), Failure> {
-        let (place, manifest, previous) =
-            (self.place.clone(), self.announced, self.announced_before);
-        let note = Note { place, manifest, previous };
+        let note = Note { place: self.place.clone(), manifest: self.announced };
         let bytes = note.to_bytes().map_err(|fault| {
             Failure::usage(format!("network.bucket is no place to tell others: {fault}"))
         })?;

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use model::Mirror;
 use model::sparseloco::{OuterReport, OuterStep};
 use runtime::{Buffer, Device};
 use wire::{BodyShape, Layout, RunDescription, StateRoot, StateTree};
@@ -17,6 +18,8 @@ pub(crate) struct Replica {
     shape: BodyShape,
     outer: OuterStep,
     shared: Arc<RwLock<Buffer<f32>>>,
+    /// The same on a GPU, which then takes the outer steps.
+    mirror: Option<Arc<Mirror>>,
     tree: StateTree,
 }
 
@@ -32,9 +35,14 @@ impl Replica {
         let outer = OuterStep::from(&run.outer);
         let shape = BodyShape::new(layout, run.outer.k, run.outer.index_codec);
         let (device, layout) = (device.clone(), layout.clone());
-        let mut replica = Self { device, layout, shape, outer, shared, tree };
+        let mut replica = Self { device, layout, shape, outer, shared, mirror: None, tree };
         replica.hash();
         replica
+    }
+
+    /// The same copy, with one on a GPU beside it that takes the outer steps.
+    pub(crate) fn mirrored(self, mirror: Option<Arc<Mirror>>) -> Self {
+        Self { mirror, ..self }
     }
 
     /// The run's first parameters.
@@ -73,7 +81,15 @@ impl Replica {
     pub(crate) fn step(&mut self, round: &[Contribution]) -> Result<OuterReport, Failure> {
         let mut shared = write(&self.shared);
         let Self { device, layout, shape, outer, .. } = self;
-        Ok(outer.apply_bodies(device, layout, shape, shared.view_mut(), round)?)
+        let Some(mirror) = &self.mirror else {
+            return Ok(outer.apply_bodies(device, layout, shape, shared.view_mut(), round)?);
+        };
+        let shared: &mut Buffer<f32> = &mut shared;
+        let stepped = device.install(|| {
+            mirror
+                .update(shared, |gpu, shared| outer.apply_bodies(gpu, layout, shape, shared, round))
+        });
+        Ok(stepped?)
     }
 
     /// Hashes all parameters.
@@ -102,6 +118,7 @@ impl Replica {
             shape: self.shape.clone(),
             outer: self.outer,
             shared: Arc::new(RwLock::new(buffer)),
+            mirror: None,
             tree: self.tree.clone(),
         }
     }
@@ -116,7 +133,14 @@ impl Replica {
             to[tensor.range()].copy_from_slice(&from[tensor.range()]);
         }
         drop(shared);
+        self.outdate();
         self.hash();
+    }
+
+    fn outdate(&self) {
+        if let Some(mirror) = &self.mirror {
+            mirror.outdate();
+        }
     }
 
     /// Names of tensors, for people; at most four of them.
@@ -137,6 +161,7 @@ impl Replica {
         let mut shared = write(&self.shared);
         fill(&self.layout, shared.as_host_mut().expect("replicas live on the CPU"))?;
         drop(shared);
+        self.outdate();
         self.hash();
         Ok(())
     }

@@ -1,11 +1,15 @@
 //! How a window ends for a node that follows: by the counted manifest, by none, or by learning that
 //! the others build on something else.
 
-use wire::{Manifest, ManifestRef, Span, StateRoot, Verdict, Windows, verdict};
+use wire::{
+    Announced, Announcement, Manifest, ManifestRef, Span, StateRoot, Verdict, Voter, Windows,
+    verdict,
+};
 
 use super::Node;
 use super::course::breach;
 use super::others::Others;
+use super::word::Word;
 use crate::failure::Failure;
 
 /// What a window came to.
@@ -32,7 +36,14 @@ impl Node {
 
     /// What the window of `span` came to, if that can be told now.
     pub(crate) async fn outcome_now(&mut self, span: Span) -> Result<Option<Outcome>, Failure> {
-        self.look_for_doubles().await;
+        let words = match self.words(span) {
+            Ok(words) => words,
+            Err(error) => {
+                self.voice.say(&format!("{error}; the window stays open until it is known"));
+                return Ok(None);
+            }
+        };
+        self.look_for_doubles(&words).await;
         let mut others = self.others(span).await;
         if matches!(others, Others::Agree) && self.head > span.limit {
             others = self.others_ahead(span).await;
@@ -44,7 +55,7 @@ impl Node {
             Others::Unread if self.may_wait(span) => return Ok(None),
             Others::Unread | Others::Agree => {}
         }
-        let counted = match self.verdict_on(span) {
+        let counted = match self.verdict_on(span, &words) {
             Verdict::Open => return Ok(None),
             Verdict::Null => return Ok(Some(Outcome::Null)),
             Verdict::Counted { validator, hash } => {
@@ -127,22 +138,17 @@ impl Node {
 
     /// Which of the announced manifests counts by the blocks of the chain, without those that are
     /// void and those that say themselves that they start from another state.
-    fn verdict_on(&self, span: Span) -> Verdict {
-        let window = span.window;
-        let mut voters = self.directory.voters(window);
-        for (voter, seat) in voters.iter_mut().zip(self.directory.validators()) {
-            let builds_elsewhere = |hash| {
-                let newest = seat.newest().map(|(newest, _)| newest);
-                newest.is_some_and(|newest| {
-                    newest.hash == hash && newest.parent_root != self.course.state
-                })
-            };
-            voter.announced = voter.announced.filter(|announced| {
-                let (validator, hash) = (voter.validator, announced.hash);
+    fn verdict_on(&self, span: Span, words: &[Word]) -> Verdict {
+        let voter = |word: &Word| {
+            let (validator, stake_rao, window) = (word.validator, word.stake_rao, span.window);
+            let counts = |(block, Announcement { hash, parent_root, .. })| {
                 let is_void = self.course.is_void(&ManifestRef { window, validator, hash });
-                !is_void && !builds_elsewhere(hash)
-            });
-        }
+                let builds_here = parent_root == self.course.state;
+                (builds_here && !is_void).then_some(Announced { block, hash })
+            };
+            Voter { validator, stake_rao, announced: word.on(window).and_then(counts) }
+        };
+        let voters: Vec<_> = words.iter().map(voter).collect();
         verdict(&voters, span, self.run.windows.judge_blocks, self.head)
     }
 }

@@ -256,7 +256,15 @@ impl Life {
     async fn mine(self, node: Node) -> Result<End, Failure> {
         let stage = Arc::clone(&self.stage);
         let compute = runtime::Compute::F32;
-        let hands = Hands { gpu: None, tp: 1, threads: 1, compute, micro_batch_samples: 1 };
+        let hands = Hands {
+            gpu: None,
+            tp: 1,
+            threads: 1,
+            compute,
+            micro_batch_samples: 1,
+            recompute_layers: 0,
+            record: false,
+        };
         let learner = Learner::new(&stage.run, &stage.layout, stage.dataset()?, hands)?;
         let keeper = Memory {
             disk: self.disk,

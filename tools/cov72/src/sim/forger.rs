@@ -28,6 +28,8 @@ pub(super) enum Forgery {
     Previous,
     /// A payload and a merged update that nobody has.
     Missing,
+    /// A merged update that nobody has, beside payloads that lead where it says.
+    Unmerged,
     /// A contribution that it refused, under the state without it.
     Refused,
     /// Two manifests for one window, one after the other; both follow.
@@ -36,8 +38,8 @@ pub(super) enum Forgery {
 
 impl Forgery {
     /// All of them.
-    pub(super) const ALL: [Self; 5] =
-        [Self::Root, Self::Previous, Self::Missing, Self::Refused, Self::Twice];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Root, Self::Previous, Self::Missing, Self::Unmerged, Self::Refused, Self::Twice];
 }
 
 /// One forging validator.
@@ -140,6 +142,9 @@ impl Forger {
                 manifest.merged = manifest.merged.map(|merged| Content { hash: digest, ..merged });
                 manifest.accepted[0].object.hash = digest;
             }
+            Forgery::Unmerged if !is_null => {
+                manifest.merged = manifest.merged.map(|merged| Content { hash: digest, ..merged });
+            }
             Forgery::Refused if !is_null && !manifest.rejected.is_empty() => {
                 let Rejected { uid, .. } = manifest.rejected.remove(0);
                 let object = Content { hash: digest, ..manifest.accepted[0].object };
@@ -169,9 +174,6 @@ impl Forger {
                 let newest = Announcement { hash: second.hash, ..*newest };
                 second.note = Some(Note { manifest: Some(newest), ..note.clone() });
             }
-        }
-        if let Some((_, hash, _)) = &mut note.previous {
-            *hash = state.forged.get(hash).map_or(*hash, |forged| forged.hash);
         }
         note.to_bytes().unwrap_or_else(|_| honest.to_vec())
     }

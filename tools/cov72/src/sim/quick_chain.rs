@@ -1,6 +1,7 @@
 //! A chain that is read much more often than it is written: what it says of seats and notes is
 //! remembered until the next write, since every node asks at every look.
 
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -94,6 +95,15 @@ impl Chain for QuickChain {
         let notes = self.chain.commitments(netuid)?;
         self.known().notes = Some(notes.clone());
         Ok(notes)
+    }
+
+    fn commitments_in(
+        &self,
+        netuid: Netuid,
+        hotkey: Hotkey,
+        blocks: RangeInclusive<BlockNumber>,
+    ) -> Result<Vec<Commitment>, ChainError> {
+        self.chain.commitments_in(netuid, hotkey, blocks)
     }
 
     fn metagraph(&self, netuid: Netuid) -> Result<Metagraph, ChainError> {

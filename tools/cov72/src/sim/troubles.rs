@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use bucket::{Bucket, Bytes, ObjectKey, PutMode, Spool};
+use bucket::{Bucket, Bytes, Limits, ObjectKey, PutMode, Spool};
 use chain::{Blocks, Chain, Clock, DevChain, DevChainOptions};
 use wire::{
     Accepted, Announcement, BlockNumber, Content, Digest, Document, Keypair, Manifest, ManifestRef,
@@ -14,6 +14,7 @@ use super::forger::Forgery;
 use super::script::Kind;
 use super::stage::{self, NETUID, PACE, Scale, Stage, WINDOWS};
 use crate::node::{Node, Outcome, Parts, Publisher, Replica, Voice};
+use crate::train::Screen;
 
 const BEGIN_MS: u64 = 1_000_000;
 
@@ -139,7 +140,7 @@ impl World {
         let text = Bytes::from(signed.to_bytes());
         self.bucket.put(&key, text, PutMode::Overwrite).await.unwrap();
         let newest = Announcement { window, hash, parent_root };
-        let note = Note { place: "sim:0".into(), manifest: Some(newest), previous: None };
+        let note = Note { place: "sim:0".into(), manifest: Some(newest) };
         self.chain.commit(NETUID, &keypair, &note.to_bytes().unwrap()).unwrap();
         signed
     }
@@ -218,6 +219,49 @@ async fn two_manifests_for_one_window_are_kept_as_evidence_once() {
     assert_eq!(*evidence, [[first.to_bytes(), second.to_bytes()]]);
     let ManifestRef { validator, .. } = manifest.reference();
     assert_eq!(world.ear.heard(&format!("validator {validator} signed two manifests")), 1);
+    assert_eq!(kept_on_disk(&evidence[0]), [first, second].map(|one| one.document().reference()));
+}
+
+/// What a process keeps of evidence in its node's folder, as somebody else reads it.
+fn kept_on_disk([first, second]: &[Vec<u8>; 2]) -> [ManifestRef; 2] {
+    let dir = tempfile::tempdir().unwrap();
+    Screen::new(1, 1, 1, dir.path().to_path_buf()).evidence(first, second);
+    let read = |object: &[u8]| {
+        let path = dir.path().join("evidence").join(format!("{}.json", blake3::hash(object)));
+        let kept = std::fs::read(path).unwrap();
+        SignedManifest::parse(&kept).unwrap().document().reference()
+    };
+    assert_eq!(std::fs::read_dir(dir.path().join("evidence")).unwrap().count(), 2);
+    [read(first), read(second)]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_note_that_hides_the_first_manifest_does_not_take_it_back() {
+    let world = World::new();
+    world.chain.set_stake(keypair(2).hotkey(), 1_000_000_000).unwrap();
+    world.chain.register(NETUID, &keypair(2)).unwrap();
+    let (mut early, mut late) = (world.join(1, "sim:0").await, world.join(3, "sim:0").await);
+    world.put_clock(12_000);
+    let first = world.publish(2, world.null(2, 12)).await;
+    early.pause().await.unwrap();
+    let span = WINDOWS.first();
+    let Some(Outcome::Counted(manifest)) = early.outcome_now(span).await.unwrap() else {
+        panic!("whoever looks now sees the first one")
+    };
+    assert_eq!(manifest.reference(), first.document().reference());
+    let key = ObjectKey::window_manifest(manifest.run, Window(0), manifest.validator);
+    let kept = world.bucket.get(&key, Limits { bytes_max: 1 << 20, timeout: PACE.request }).await;
+    // Another one in its place, then a note that announces nothing at all.
+    world.publish(2, world.null(2, 11)).await;
+    let note = Note { place: "sim:0".into(), manifest: None };
+    world.chain.commit(NETUID, &keypair(2), &note.to_bytes().unwrap()).unwrap();
+    late.pause().await.unwrap();
+    assert!(late.outcome_now(span).await.unwrap().is_none(), "it is known, and not to be had");
+    world.bucket.put(&key, kept.unwrap(), PutMode::Overwrite).await.unwrap();
+    let Some(Outcome::Counted(again)) = late.outcome_now(span).await.unwrap() else {
+        panic!("some mirror has it")
+    };
+    assert_eq!(again.reference(), manifest.reference());
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, RwLock};
 
 use model::sparseloco::Compressor;
-use model::{Moments, OnStep, Stop, Trainer};
+use model::{MicroBatch, Mirror, Moments, OnStep, Stop, Trainer};
 use runtime::dataset::{Assignment, BatchRules, Dataset};
 use runtime::{Buffer, Compute, Device};
 use wire::{Layout, RunDescription, SampleDigest, SparseTensor, Uid, Window};
@@ -44,6 +44,9 @@ pub(crate) struct Hands {
     pub(crate) threads: usize,
     pub(crate) compute: Compute,
     pub(crate) micro_batch_samples: usize,
+    pub(crate) recompute_layers: usize,
+    /// Whether a GPU records micro-batches.
+    pub(crate) record: bool,
 }
 
 impl Learner {
@@ -56,18 +59,21 @@ impl Learner {
     ) -> Result<Self, Failure> {
         let seq_len = run.model.seq_len;
         let sequences = hands.micro_batch_samples * wire::protocol::SAMPLE_TOKENS / seq_len;
+        let micro = MicroBatch { sequences, recomputed_layers: hands.recompute_layers };
+        let (tp, threads) = (hands.tp, hands.threads);
         let trainer = match hands.gpu {
-            None => Trainer::new(&run.model, hands.tp, hands.threads, sequences)?
-                .with_compute(hands.compute),
-            Some(gpu) => Trainer::on_gpu(&run.model, gpu, hands.threads, sequences)?,
+            None => Trainer::new(&run.model, tp, threads, micro)?.with_compute(hands.compute),
+            Some(gpu) => Trainer::on_gpu(&run.model, gpu, tp, threads, micro)?,
         };
+        let trainer = if hands.record { trainer.with_recording() } else { trainer };
         let eos = dataset.description().and_then(|description| description.eos);
         let outer = &run.outer;
         let (k, beta, quantiser) = (outer.k, outer.beta as f32, outer.quantiser);
+        let device = trainer.compressing_device();
         Ok(Self {
             rules: BatchRules { seq_len, vocab: run.model.vocab as u32, eos },
             micro_batch_samples: hands.micro_batch_samples,
-            compressor: Compressor::new(trainer.device(), layout, k, beta, quantiser),
+            compressor: Compressor::new(device, layout, k, beta, quantiser),
             run: run.clone(),
             dataset,
             trainer,
@@ -77,6 +83,11 @@ impl Learner {
     /// Where whole vectors are: the host.
     pub(crate) fn device(&self) -> &Device {
         self.trainer.device()
+    }
+
+    /// The copy of the shared parameters on the GPU that trains, if one does.
+    pub(crate) fn mirror(&self) -> Option<Arc<Mirror>> {
+        self.trainer.mirror()
     }
 
     /// What it trains on.
@@ -116,7 +127,7 @@ impl Learner {
             batch_samples: self.run.inner.batch_samples as usize,
             micro_batch_samples: self.micro_batch_samples,
         };
-        self.trainer.load_params(&read(shared));
+        self.trainer.start_from(&read(shared));
         let (inner, steps) = (&self.run.inner, lessons.len() as u32);
         Ok(self.trainer.run(&source, inner, first_step, steps, stop, on_step)?)
     }
@@ -128,10 +139,7 @@ impl Learner {
         shared: &RwLock<Buffer<f32>>,
         residual: &RwLock<Buffer<f32>>,
     ) -> Result<&[SparseTensor], Failure> {
-        let (local, scratch) = self.trainer.params_and_scratch()?;
-        let (shared, residual) = (read(shared), read(residual));
-        let (from, kept) = (shared.view(), residual.view());
-        Ok(self.compressor.compress(from, local.view(), kept, scratch.view_mut())?)
+        Ok(self.trainer.compress(&mut self.compressor, &read(shared), &read(residual))?)
     }
 
     /// Commits the residual of the last [`Learner::compress`]. What was sent and did not count
@@ -141,12 +149,7 @@ impl Learner {
         residual: &RwLock<Buffer<f32>>,
         counted: bool,
     ) -> Result<(), Failure> {
-        let (_, scratch) = self.trainer.params_and_scratch()?;
-        if !counted {
-            self.compressor.take_back(scratch.view_mut());
-        }
-        std::mem::swap(scratch, &mut *write(residual));
-        Ok(())
+        Ok(self.trainer.settle(&self.compressor, &mut write(residual), counted)?)
     }
 
     /// AdamW's moments.

@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use model::{MemoryPlan, Stop, available_memory};
+use model::{MemoryPlan, MicroBatch, Stop, available_memory};
 use runtime::dataset::{Dataset, synth};
 use runtime::{Device, Storage};
 
@@ -106,26 +106,41 @@ pub(crate) fn stop_on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
 /// What the run will hold, refused here if the machine does not have it.
 fn memory_plan(config: &Config, gpu: Option<&Device>) -> Result<MemoryPlan, Failure> {
     let storage = gpu.map_or(Storage::Host, Device::storage);
-    let sequences = config.micro_batch_sequences();
-    let plan = MemoryPlan::new(&config.model, config.node.tp, sequences, storage)?;
+    let plan = MemoryPlan::new(&config.model, config.node.tp, config.micro_batch(), storage)?;
     let (on_host, on_gpu) = (plan.host() as u64, plan.gpu() as u64);
     let host_has = available_memory().map_or(u64::MAX, |has| has as u64);
     let gpu_has = match gpu {
-        Some(Device::Gpu(gpu)) => gpu.facts().memory_bytes,
+        Some(Device::Gpu(gpu)) => gpu.facts().free_bytes,
         _ => u64::MAX,
     };
     let short = [("this machine", on_host, host_has), ("the GPU", on_gpu, gpu_has)];
     match short.into_iter().find(|(_, needs, has)| has < needs) {
         None => Ok(plan),
         Some((whose, needs, has)) => Err(Failure::precondition(format!(
-            "preset {} needs {} of memory, {whose} has {} free; use a smaller --preset (there are \
-             {})",
+            "preset {} needs {} of memory, {whose} has {} free; {}use a smaller --preset (there \
+             are {})",
             config.preset,
             human_bytes(needs),
             human_bytes(has),
+            spared(config, storage, has)?,
             model::preset_names().collect::<Vec<_>>().join(", ")
         ))),
     }
+}
+
+/// What computing all layers again would need, as advice, where that would fit.
+fn spared(config: &Config, storage: Storage, has: u64) -> Result<String, Failure> {
+    let layers = config.model.layers;
+    let micro = MicroBatch { recomputed_layers: layers, ..config.micro_batch() };
+    let plan = MemoryPlan::new(&config.model, config.node.tp, micro, storage)?;
+    let needs = if storage == Storage::Gpu { plan.gpu() } else { plan.host() } as u64;
+    if config.node.recompute_layers >= layers || needs > has {
+        return Ok(String::new());
+    }
+    let needs = human_bytes(needs);
+    Ok(format!(
+        "set node.recompute_layers = {layers} ({needs}), fewer node.micro_batch_samples, or "
+    ))
 }
 
 /// The shards to train on: those asked for, or the built-in corpus, made in `dir` on first use.

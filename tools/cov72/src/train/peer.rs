@@ -63,7 +63,8 @@ impl<K: Keeper + Send> Peer<K> {
             },
         };
         let resumed = keeper.load(&mut state)?;
-        let mut replica = Replica::new(learner.device(), layout, &run, Arc::clone(&state.shared));
+        let mut replica = Replica::new(learner.device(), layout, &run, Arc::clone(&state.shared))
+            .mirrored(learner.mirror());
         if !resumed {
             let (model, seed) = (run.model.clone(), run.seed);
             replica.fill(|_, values| Ok(model::initial_params(&model, seed, values)?))?;

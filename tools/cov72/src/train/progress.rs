@@ -1,6 +1,6 @@
 //! Live progress on stderr: a bar where it is a terminal, plain lines where it is not.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -150,8 +150,11 @@ impl Voice for Screen {
             let dir = self.dir.join("evidence");
             std::fs::create_dir_all(&dir)?;
             for object in [first, second] {
-                let name = format!("{}.json", blake3::hash(object));
-                std::fs::write(dir.join(name), object)?;
+                let path = dir.join(format!("{}.json", blake3::hash(object)));
+                let mut file = tempfile::NamedTempFile::new_in(&dir)?;
+                file.write_all(object)?;
+                file.as_file().sync_all()?;
+                file.persist(path)?;
             }
             Ok(())
         };

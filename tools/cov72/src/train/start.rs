@@ -72,6 +72,8 @@ fn hands(config: &Config, gpu: Option<Device>) -> Hands {
         threads: config.threads(),
         compute: config.node.compute,
         micro_batch_samples: config.node.micro_batch_samples,
+        recompute_layers: config.node.recompute_layers,
+        record: config.node.record,
     }
 }
 

@@ -294,7 +294,7 @@ impl Validator {
         Ok(true)
     }
 
-    /// Puts manifest and merged update into the own bucket, as far as it takes them.
+    /// Puts manifest and update into the own bucket, as far as it takes them.
     async fn mirror(
         &mut self,
         manifest: &Manifest,
@@ -304,17 +304,13 @@ impl Validator {
         let (run, window) = (self.node.run_id, manifest.window);
         let deadline = self.span.deadline;
         if let Some(wanted) = manifest.merged {
-            let key = ObjectKey::Merged { run, window };
-            let merged = match merged {
-                Some(merged) => Some(merged),
-                None => match self.node.merged_object(manifest, wanted).await {
-                    Some(merged) => Some(merged.into()),
-                    None => self.node.merge_payloads(manifest).await,
-                },
+            let objects = match merged {
+                Some(merged) => vec![(ObjectKey::Merged { run, window }, merged)],
+                None => self.node.lasting(manifest, wanted).await,
             };
-            if let Some(merged) = merged {
-                record.up_bytes += merged.len();
-                self.node.put_until(&key, merged, deadline).await?;
+            for (key, object) in objects {
+                record.up_bytes += object.len();
+                self.node.put_until(&key, object, deadline).await?;
             }
         }
         if manifest.validator != self.node.keypair.hotkey()

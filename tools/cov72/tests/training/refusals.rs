@@ -77,8 +77,7 @@ fn a_gpu_that_is_not_there_is_named_with_what_is_missing() {
     let missing = ["no NVIDIA driver", "shows no GPU, because CUDA_VISIBLE_DEVICES is \"\""];
     assert!(missing.iter().any(|missing| said.contains(missing)), "{said}");
     assert!(!tiny.path("a").exists(), "nothing was made");
-    let both = ["--device", "emulated", "--tp", "2"];
-    says(&tiny.refusal("a", &both, 2), &["node.tp = 2", "emulated"]);
+    says(&tiny.refusal("a", &["--device", "cuda", "--tp", "2"], 2), &["node.tp = 2", "cuda"]);
 }
 
 #[test]

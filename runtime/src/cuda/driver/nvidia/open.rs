@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use cudarc::driver::{DriverError, result, sys};
 
+use super::later::Later;
 use super::module::{Module, Ptx};
 use super::product::Products;
 use super::staging::Staging;
@@ -33,7 +34,7 @@ impl Nvidia {
             return Err(GpuError::NoLibrary { library, cuda });
         }
         let device = result::device::get(ordinal as i32).map_err(failed("cuDeviceGet"))?;
-        let facts = facts(device)?;
+        let mut facts = facts(device)?;
         let ptx = Ptx::of(facts.compute_capability).ok_or_else(|| GpuError::Architecture {
             ordinal,
             name: facts.name.clone(),
@@ -48,19 +49,24 @@ impl Nvidia {
         keep_memory(device).map_err(failed("cuMemPoolSetAttribute"))?;
         let stream = result::stream::create(result::stream::StreamKind::NonBlocking)
             .map_err(failed("cuStreamCreate"))?;
-        let products = Products::new().map_err(|error| GpuError::Driver {
+        let products = Products::new(&facts.name).map_err(|error| GpuError::Driver {
             call: "cublasLtCreate",
             after: "none",
             reason: error.to_string(),
         })?;
+        let module = Mutex::new(Module::load(ptx)?);
+        let staging = Mutex::new(Staging::new().map_err(failed("cuMemHostAlloc"))?);
+        let later = Mutex::new(Later::new().map_err(failed("cuMemHostAlloc"))?);
+        facts.free_bytes = result::mem_get_info().map_err(failed("cuMemGetInfo"))?.0 as u64;
         Ok(Self {
             device,
             context,
             stream,
             facts,
-            module: Mutex::new(Module::load(ptx)?),
+            module,
             products: Mutex::new(products),
-            staging: Mutex::new(Staging::new().map_err(failed("cuMemHostAlloc"))?),
+            staging,
+            later,
             last_kernel: Mutex::new("none"),
         })
     }
@@ -97,19 +103,37 @@ fn facts(device: sys::CUdevice) -> Result<GpuFacts, GpuError> {
         unsafe { result::device::total_mem(device) }.map_err(failed("cuDeviceTotalMem"))?;
     Ok(GpuFacts {
         name: result::device::get_name(device).map_err(failed("cuDeviceGetName"))?,
+        driver: driver()?,
         memory_bytes: memory as u64,
+        free_bytes: 0,
         compute_capability: (major, minor),
     })
 }
 
-/// Checks that the driver knows the PTX.
-fn check_version(ptx: &Ptx) -> Result<(), GpuError> {
+/// Version of CUDA that the driver speaks.
+fn cuda_version() -> Result<(u32, u32), GpuError> {
     let mut version = 0;
     // SAFETY: writes one number.
     unsafe { sys::cuDriverGetVersion(&mut version) }
         .result()
         .map_err(failed("cuDriverGetVersion"))?;
-    let has = (version as u32 / 1000, version as u32 % 1000 / 10);
+    Ok((version as u32 / 1000, version as u32 % 1000 / 10))
+}
+
+/// The driver by what it speaks, and by its own number where the kernel tells it.
+fn driver() -> Result<String, GpuError> {
+    let (major, minor) = cuda_version()?;
+    let text = std::fs::read_to_string("/proc/driver/nvidia/version").unwrap_or_default();
+    let own = text
+        .split_whitespace()
+        .find(|word| word.contains('.') && word.chars().all(|c| c.is_ascii_digit() || c == '.'));
+    let own = own.map_or(String::new(), |own| format!("driver {own}, "));
+    Ok(format!("{own}CUDA {major}.{minor}"))
+}
+
+/// Checks that the driver knows the PTX.
+fn check_version(ptx: &Ptx) -> Result<(), GpuError> {
+    let has = cuda_version()?;
     let (needs, driver) = (ptx.cuda, ptx.driver);
     if has < needs {
         return Err(GpuError::DriverTooOld { has, needs, driver });

@@ -1,18 +1,26 @@
-//! Host memory that the copy engine reaches at full speed, two pieces of it: while one is on its
-//! way, the other is filled or emptied.
+//! Host memory that the copy engine reaches at full speed. Of two large pieces one is on its way
+//! while the other is filled or emptied; small ones, taken in turn, carry what a step is told, so
+//! that the host may be many steps of work ahead of the device.
 
 use cudarc::driver::{DriverError, result, sys};
 
-/// Bytes of a piece.
+/// Bytes of a large piece and of a small one.
 const PIECE_BYTES: usize = 16 << 20;
+const SMALL_BYTES: usize = 256 << 10;
+/// Small pieces: a step of eight micro-batches takes sixteen.
+const SMALL_PIECES: usize = 64;
 
-/// Two pinned pieces.
+/// Pinned pieces.
 pub(super) struct Staging {
     pieces: [Piece; 2],
+    small: Vec<Piece>,
+    /// The small piece to take next.
+    next: usize,
 }
 
 struct Piece {
     memory: *mut u8,
+    len: usize,
     /// When the last copy from or to it is done.
     done: sys::CUevent,
 }
@@ -20,7 +28,9 @@ struct Piece {
 impl Staging {
     /// Pins memory, in the current context.
     pub(super) fn new() -> Result<Self, DriverError> {
-        Ok(Self { pieces: [Piece::new()?, Piece::new()?] })
+        let pieces = [Piece::new(PIECE_BYTES)?, Piece::new(PIECE_BYTES)?];
+        let small = (0..SMALL_PIECES).map(|_| Piece::new(SMALL_BYTES)).collect::<Result<_, _>>()?;
+        Ok(Self { pieces, small, next: 0 })
     }
 
     /// Copies to the device.
@@ -33,17 +43,17 @@ impl Staging {
         to: u64,
         stream: sys::CUstream,
     ) -> Result<(), DriverError> {
+        if from.len() <= SMALL_BYTES {
+            let piece = &mut self.small[self.next];
+            self.next = (self.next + 1) % SMALL_PIECES;
+            // SAFETY: as below.
+            return unsafe { piece.upload(from, to, stream) };
+        }
         for (i, part) in from.chunks(PIECE_BYTES).enumerate() {
             let piece = &mut self.pieces[i % 2];
             let at = to + (i * PIECE_BYTES) as u64;
-            // SAFETY: the caller's promise for `to`; the piece is waited for before it is filled.
-            unsafe {
-                result::event::synchronize(piece.done)?;
-                let staged = piece.bytes(part.len());
-                staged.copy_from_slice(part);
-                result::memcpy_htod_async(at, staged, stream)?;
-                result::event::record(piece.done, stream)?;
-            }
+            // SAFETY: the caller's promise.
+            unsafe { piece.upload(part, at, stream)? };
         }
         Ok(())
     }
@@ -85,7 +95,7 @@ impl Staging {
     /// # Safety
     /// No copy is under way, and nothing is copied any more.
     pub(super) unsafe fn release(&mut self) {
-        for piece in &mut self.pieces {
+        for piece in self.pieces.iter_mut().chain(&mut self.small) {
             // SAFETY: the caller's promise.
             unsafe {
                 let _ = result::event::destroy(piece.done);
@@ -96,11 +106,31 @@ impl Staging {
 }
 
 impl Piece {
-    fn new() -> Result<Self, DriverError> {
+    fn new(len: usize) -> Result<Self, DriverError> {
         let flags = sys::CUevent_flags::CU_EVENT_DISABLE_TIMING;
         // SAFETY: there is a current context; the memory is given back by `release`.
-        let memory = unsafe { result::malloc_host(PIECE_BYTES, 0)? };
-        Ok(Self { memory: memory.cast(), done: result::event::create(flags)? })
+        let memory = unsafe { result::malloc_host(len, 0)? };
+        Ok(Self { memory: memory.cast(), len, done: result::event::create(flags)? })
+    }
+
+    /// Copies to the device.
+    ///
+    /// # Safety
+    /// As [`Staging::upload`].
+    unsafe fn upload(
+        &mut self,
+        from: &[u8],
+        to: u64,
+        stream: sys::CUstream,
+    ) -> Result<(), DriverError> {
+        // SAFETY: the caller's promise for `to`; the piece is waited for before it is filled.
+        unsafe {
+            result::event::synchronize(self.done)?;
+            let staged = self.bytes(from.len());
+            staged.copy_from_slice(from);
+            result::memcpy_htod_async(to, staged, stream)?;
+            result::event::record(self.done, stream)
+        }
     }
 
     /// The first bytes of the piece.
@@ -108,7 +138,7 @@ impl Piece {
     /// # Safety
     /// The last copy from or to the piece is done, or starts after what is done with the bytes.
     unsafe fn bytes(&mut self, len: usize) -> &mut [u8] {
-        assert!(len <= PIECE_BYTES, "{len} bytes in a piece of {PIECE_BYTES}");
+        assert!(len <= self.len, "{len} bytes in a piece of {}", self.len);
         // SAFETY: so many bytes were pinned; the rest is the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.memory, len) }
     }
