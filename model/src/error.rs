@@ -56,6 +56,14 @@ pub enum ModelError {
         /// What the data set says.
         reason: String,
     },
+    /// A sample on which a loss is measured could not be had.
+    #[error("sample {sample} cannot be measured: {reason}")]
+    Probe {
+        /// The sample, counted over the whole data set.
+        sample: u64,
+        /// What the data set says.
+        reason: String,
+    },
     /// A file or folder could not be written or read.
     #[error("cannot {action} {}: {source}{}", path.display(), remedy(source))]
     Io {

@@ -2,12 +2,14 @@
 //!
 //! Read in this order: `presets` says what models there are, `params` where its tensors lie,
 //! `llama` how it computes, `rank` and `trainer` how inner steps run on one or more ranks,
-//! `sparseloco` what leaves the node, `checkpoint` what survives it.
+//! `loss_meter` what a contribution does to the loss, `sparseloco` what leaves the node,
+//! `checkpoint` what survives it.
 
 mod checkpoint;
 mod error;
 mod init;
 mod llama;
+mod loss_meter;
 mod memory;
 mod mirror;
 mod params;
@@ -22,6 +24,7 @@ pub use checkpoint::{CheckpointStore, Damaged, Progress, Saved, Snapshot};
 pub use error::ModelError;
 pub use init::initial_params;
 pub use llama::MicroBatch;
+pub use loss_meter::{LossMeter, SampleLoss, SampleSource};
 pub use memory::{MemoryPlan, available_memory, file_memory, peak_memory};
 pub use mirror::Mirror;
 pub use params::{ParamTable, Partition, Split, layout_of};

@@ -92,9 +92,24 @@ pub const SKETCH_VALUES: u64 = 4096;
 /// Lowering this blurs the estimate for copies of whole chunks.
 pub const SKETCH_CHUNKS: u64 = 4096;
 
+/// Values of a contribution below which nobody is called a copycat for what it shares, unless it is
+/// all: in so small a model honest peers agree by chance and by having the same few choices.
+/// Lowering this accuses honest peers.
+pub const COPY_VALUES_MIN: usize = 2048;
+
 /// Windows after which a peer's turn to be measured comes first, whatever is drawn.
 /// Raising this leaves gaps in which an unlucky peer is not measured.
 pub const UNMEASURED_MAX: u32 = 8;
+
+/// Samples of its own data on which a peer is measured, at most 64.
+/// Lowering this makes proof a matter of chance; raising it measures fewer peers in the same time.
+pub const ASSIGNED_PROBES: usize = 8;
+/// Random samples on which every peer of a window is measured, at most 64.
+/// Lowering this ranks peers by chance; raising it measures fewer peers in the same time.
+pub const RANDOM_PROBES: usize = 8;
+/// Windows between two settings of weights on the chain.
+/// Lowering this runs into the chain's own limit; raising it pays late.
+pub const VOTE_EVERY_WINDOWS: u64 = 3;
 
 /// What a run's owner may choose. Validators that differ in it come to other weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 use runtime::ops::aggregate::norm;
-use wire::{BodyShape, Part, PartFault, ReadAt};
+use wire::{BodyShape, Part, PartFault, ReadAt, SparseTensor};
 
 /// A body in `S`, known to be valid for its shape.
 #[derive(Clone, Debug)]
@@ -35,6 +35,23 @@ impl<S: ReadAt> CheckedBody<S> {
         let norms: Vec<_> = sections.map_init(Part::default, norm_of).collect();
         let norms = norms.into_iter().collect::<Result<_, PartFault>>()?;
         Ok(Self { source, at, norms })
+    }
+
+    /// The same body, its source by reference.
+    pub fn by_ref(&self) -> CheckedBody<&S> {
+        CheckedBody { source: &self.source, at: self.at, norms: self.norms.clone() }
+    }
+
+    /// Decodes all of it, on all threads.
+    ///
+    /// # Errors
+    /// It cannot be read any more.
+    pub fn decode(&self, shape: &BodyShape) -> Result<Vec<SparseTensor>, PartFault> {
+        let tensor = |section: usize| {
+            let (mut part, whole) = (Part::default(), 0..shape.sections()[section].bands());
+            part.read(shape, &self.source, self.at, section, whole).cloned()
+        };
+        (0..shape.sections().len()).into_par_iter().map(tensor).collect()
     }
 
     /// Where it lies.

@@ -5,6 +5,7 @@ mod bf16;
 mod checkpoint;
 mod gpu;
 mod gradients;
+mod loss_meter;
 mod non_finite;
 mod oracle;
 mod tensor_parallel;

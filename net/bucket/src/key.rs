@@ -34,6 +34,15 @@ pub enum ObjectKey {
         /// Who signed it.
         hotkey: Hotkey,
     },
+    /// The judgement on `window` by validator `hotkey`.
+    Judgement {
+        /// The run.
+        run: RunId,
+        /// The window.
+        window: Window,
+        /// Who signed it.
+        hotkey: Hotkey,
+    },
     /// The merged update of `window`.
     Merged {
         /// The run.
@@ -76,6 +85,7 @@ impl ObjectKey {
             Self::Run { .. } => None,
             Self::Contribution { window, .. }
             | Self::WindowManifest { window, .. }
+            | Self::Judgement { window, .. }
             | Self::Merged { window, .. }
             | Self::CheckpointIndex { window, .. }
             | Self::CheckpointPart { window, .. } => Some(window),
@@ -97,6 +107,9 @@ impl fmt::Display for ObjectKey {
             }
             Self::WindowManifest { run, window, hotkey } => {
                 write!(f, "{run}/manifests/{:012}/{hotkey}", window.0)
+            }
+            Self::Judgement { run, window, hotkey } => {
+                write!(f, "{run}/judgements/{:012}/{hotkey}", window.0)
             }
             Self::Merged { run, window } => write!(f, "{run}/merged/{:012}", window.0),
             Self::CheckpointIndex { run, window } => {
@@ -139,6 +152,7 @@ fn parse(text: &str) -> Option<ObjectKey> {
     match kind {
         "contributions" => Some(ObjectKey::contribution(run, window, last.parse().ok()?)),
         "manifests" => Some(ObjectKey::window_manifest(run, window, last.parse().ok()?)),
+        "judgements" => Some(ObjectKey::Judgement { run, window, hotkey: last.parse().ok()? }),
         "checkpoints" if last == "index" => Some(ObjectKey::CheckpointIndex { run, window }),
         "checkpoints" => Some(ObjectKey::checkpoint(run, window, last.parse().ok()?)),
         _ => None,
@@ -195,12 +209,13 @@ mod tests {
 
     const RUN: RunId = RunId([0xab; 32]);
 
-    fn keys() -> [ObjectKey; 6] {
+    fn keys() -> [ObjectKey; 7] {
         let (window, hotkey) = (Window(62_834), Hotkey([7; 32]));
         [
             ObjectKey::Run { run: RUN },
             ObjectKey::contribution(RUN, window, hotkey),
             ObjectKey::window_manifest(RUN, window, hotkey),
+            ObjectKey::Judgement { run: RUN, window, hotkey },
             ObjectKey::Merged { run: RUN, window },
             ObjectKey::CheckpointIndex { run: RUN, window },
             ObjectKey::checkpoint(RUN, window, 3),

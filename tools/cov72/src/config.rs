@@ -12,6 +12,7 @@ use runtime::Compute;
 use serde::{Deserialize, Serialize};
 use wire::{Inner, ModelSpec, Outer, RunDescription, SignedRun};
 
+use crate::attack::Plot;
 use crate::device::DeviceName;
 use crate::failure::Failure;
 
@@ -64,6 +65,8 @@ pub(crate) struct Network {
     pub(crate) read_key: PathBuf,
     /// File of storage faults to make on purpose; empty for none.
     pub(crate) faults: PathBuf,
+    /// How a miner cheats on purpose; empty for an honest one.
+    pub(crate) attack: String,
     /// Milliseconds between two looks at chain and buckets.
     pub(crate) poll_ms: u64,
     /// Windows between two checkpoints that a validator publishes.
@@ -80,6 +83,7 @@ impl Default for Network {
             write_key: PathBuf::new(),
             read_key: PathBuf::new(),
             faults: PathBuf::new(),
+            attack: String::new(),
             poll_ms: 200,
             checkpoint_every: 10,
         }
@@ -253,6 +257,13 @@ impl Config {
         } else {
             self.node.dir.clone()
         }
+    }
+
+    /// How to cheat, if that is asked for.
+    pub(crate) fn plot(&self) -> Result<Option<Plot>, Failure> {
+        let attack = &self.network.attack;
+        let plot = (!attack.is_empty()).then(|| attack.parse()).transpose();
+        plot.map_err(|error: String| Failure::usage(format!("network.attack: {error}")))
     }
 
     /// Refuses numbers that no run can have, naming the key.

@@ -110,7 +110,9 @@ impl From<ModelError> for Failure {
             ModelError::Runtime(RuntimeError::Gpu(ref gpu)) if gpu.is_precondition() => {
                 Self::precondition(error)
             }
-            ModelError::Samples { .. } | ModelError::OtherModel { .. } => Self::damaged(error),
+            ModelError::Samples { .. }
+            | ModelError::Probe { .. }
+            | ModelError::OtherModel { .. } => Self::damaged(error),
             ModelError::Runtime(_)
             | ModelError::SparseLoco(_)
             | ModelError::NotFinite { .. }

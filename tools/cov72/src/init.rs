@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use runtime::dataset::Dataset;
 use wire::{BlockNumber, Keypair, Netuid, Note, Role, SignedRun, Windows};
 
+use crate::attack::Plot;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::node::setup;
@@ -110,6 +111,8 @@ pub(crate) struct NodePlan<'a> {
     pub(crate) read_key: Option<&'a Credentials>,
     /// Storage faults to make on purpose.
     pub(crate) faults: Option<&'a Path>,
+    /// How the node cheats on purpose.
+    pub(crate) attack: Option<&'a Plot>,
     pub(crate) threads: usize,
 }
 
@@ -132,7 +135,8 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), Failure> {
     let bucket = args.bucket.as_deref();
     let read_key = args.read_key.as_deref().map(Credentials::from_file).transpose()?;
     let read_key = read_key.as_ref();
-    let plan = NodePlan { dir, role, stake_rao, bucket, read_key, faults: None, threads: 0 };
+    let plan =
+        NodePlan { dir, role, stake_rao, bucket, read_key, faults: None, attack: None, threads: 0 };
     let uid = network.add(&plan)?;
     let (config, command) = (dir.join("run.toml"), command_of(role));
     eprintln!("uid {uid}; start it with: cov72 {command} --config {}", config.display());
@@ -177,6 +181,8 @@ impl NetworkFolder {
         let chain = DevChain::create(&dir.join("chain.sqlite"), options, Arc::new(SystemClock))?;
         let data: Dataset = dataset(&config, &dir)?;
         let keypair = owner.keypair()?;
+        // Its seat takes what validators give to nobody.
+        chain.register(NETUID, &keypair)?;
         let mut run = describe(&config, &data, keypair.hotkey())?;
         run.windows = Windows {
             first_block: BlockNumber(chain.head()?.number.0 + 1),
@@ -279,6 +285,8 @@ impl NetworkFolder {
              read_key = {read_key}\n\
              # Storage faults to make on purpose, for tests.\n\
              faults = {faults}\n\
+             # How to cheat on purpose, for tests.\n\
+             attack = {attack}\n\
              # Milliseconds between two looks at chain and buckets.\n\
              poll_ms = 200\n\
              # Windows between two checkpoints that a validator publishes.\n\
@@ -295,6 +303,7 @@ impl NetworkFolder {
             netuid = NETUID,
             read_key = quoted(&read_key),
             faults = quoted(plan.faults.unwrap_or(Path::new(""))),
+            attack = toml::Value::from(plan.attack.map(Plot::to_string).unwrap_or_default()),
             data = quoted(&data),
             threads = plan.threads,
         ))

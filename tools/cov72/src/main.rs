@@ -4,9 +4,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod attack;
 mod config;
 mod data;
 mod device;
+mod explain;
 mod failure;
 mod init;
 mod localnet;
@@ -30,6 +32,7 @@ enum Command {
     Localnet(localnet::LocalnetArgs),
     Init(init::InitArgs),
     Validate(validate::ValidateArgs),
+    Explain(explain::ExplainArgs),
     Data(data::DataArgs),
     Sim(sim::SimArgs),
     Bench(bench::Cli),
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Command::Localnet(args) => localnet::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Validate(args) => validate::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Data(args) => data::run(args),
         Command::Sim(args) => sim::run(&args),
         Command::Bench(args) => measure(&args),

@@ -7,8 +7,10 @@
 mod events;
 mod nodes;
 mod report;
+pub(crate) mod standings;
 mod view;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,12 +19,14 @@ use bucket::{Credentials, Place};
 use clap::Args;
 use wire::Role;
 
+use crate::attack::{AttackBy, Plot};
 use crate::failure::Failure;
 use crate::init::{NetworkFolder, NetworkPlan, NodePlan};
 use crate::node::setup;
-use crate::train::stop_on_interrupt;
+use crate::train::{RunFolder, stop_on_interrupt};
 use events::{Event, PeerAtWindow};
 use nodes::Nodes;
+use standings::StandingRow;
 use view::View;
 
 /// Stake of the first validator, in 10^-9 of a token; each further one has a little less.
@@ -34,6 +38,7 @@ const EXAMPLES: &str = "\
 Examples:
   cov72 localnet                                   four miners, one validator, ten windows
   cov72 localnet --peers 4 --validators 2 --windows 20 --join 3@5 --kill 1@8 --restart 1@11
+  cov72 localnet --peers 6 --windows 30 --attack lazy@4 --attack sign-flip@5
   cov72 localnet --json > result.json              one object about all nodes on stdout";
 
 /// Run a whole network on this machine: one process per node, real buckets, a dev chain.
@@ -61,6 +66,10 @@ pub(crate) struct LocalnetArgs {
     /// Start PEER again in window WINDOW; may be given several times
     #[arg(long, value_name = "PEER@WINDOW")]
     restart: Vec<PeerAtWindow>,
+    /// Let PEER cheat in this way; may be given several times, a way that takes several peers once
+    /// for each of them
+    #[arg(long, value_name = "KIND@PEER")]
+    attack: Vec<AttackBy>,
     /// Keep all buckets on an S3 service: s3://BUCKET?endpoint=URL&path_style=true, each node under
     /// a prefix of its own; the key pair is that of COV72_S3_ACCESS_KEY and COV72_S3_SECRET_KEY
     #[arg(long, value_name = "URL")]
@@ -79,12 +88,13 @@ pub(crate) struct LocalnetArgs {
 pub(crate) fn run(args: &LocalnetArgs) -> Result<(), Failure> {
     let stop = stop_on_interrupt()?;
     let mut events = plan(args)?;
-    let storage = Storage::of(args)?;
+    let mut means = Means::of(args)?;
     let network = make_network(args)?;
     let mut nodes = Nodes::new(&args.dir, args.peers, args.validators, args.windows);
+    means.plots = plots(args, &nodes)?;
     for node in 0..args.peers + args.validators {
         if !events.iter().any(|event| event.is_join_of(node)) {
-            start(args, &network, &storage, &mut nodes, node)?;
+            start(args, &network, &means, &mut nodes, node)?;
         }
     }
     let mut view = View::new(args.windows);
@@ -107,19 +117,36 @@ pub(crate) fn run(args: &LocalnetArgs) -> Result<(), Failure> {
             view.say(&event.to_string());
             match event.kind {
                 events::Kind::Kill => nodes.kill(event.peer),
-                _ => start(args, &network, &storage, &mut nodes, event.peer)?,
+                _ => start(args, &network, &means, &mut nodes, event.peer)?,
             }
         }
         view.show(&nodes);
     }
     nodes.look()?;
     view.close();
-    let report = report::Report::new(&nodes, args.windows);
+    let report = report::Report::new(&nodes, args.windows, standings(args, &nodes)?);
     eprintln!("{}", report.table());
     if args.json {
         println!("{}", report.json());
     }
     report.verdict(&args.dir)
+}
+
+/// Where the miners stand by the first validator that judged anything.
+fn standings(args: &LocalnetArgs, nodes: &Nodes) -> Result<Vec<StandingRow>, Failure> {
+    let attack_of = |uid| {
+        let peer = nodes.all.iter().position(|node| node.uid == Some(uid))?;
+        let attack = args.attack.iter().find(|attack| usize::from(attack.peer) == peer)?;
+        Some(attack.kind.name())
+    };
+    for dir in nodes.validators() {
+        let mut rows = standings::standings_in(dir)?;
+        if !rows.is_empty() {
+            rows.iter_mut().for_each(|row| row.attack = attack_of(row.uid));
+            return Ok(rows);
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// What happens when, or a refusal that says which argument is wrong.
@@ -136,6 +163,14 @@ fn plan(args: &LocalnetArgs) -> Result<Vec<Event>, Failure> {
     events.extend(of(events::Kind::Kill, &args.kill));
     events.extend(of(events::Kind::Restart, &args.restart));
     events.sort_by_key(|event| event.window);
+    if let Some(attack) = args.attack.iter().find(|attack| attack.peer >= args.peers) {
+        return Err(Failure::usage(format!(
+            "--attack {}@{}: miners are numbered 0 to {}",
+            attack.kind.name(),
+            attack.peer,
+            args.peers - 1
+        )));
+    }
     for event in &events {
         let known = event.peer < args.peers + args.validators;
         if !known || event.window > args.windows {
@@ -163,7 +198,7 @@ fn make_network(args: &LocalnetArgs) -> Result<NetworkFolder, Failure> {
 fn start(
     args: &LocalnetArgs,
     network: &NetworkFolder,
-    storage: &Storage,
+    means: &Means,
     nodes: &mut Nodes,
     node: u16,
 ) -> Result<(), Failure> {
@@ -171,14 +206,15 @@ fn start(
     let dir = nodes.dir(node).to_path_buf();
     if !Path::new(&dir).join("run.toml").exists() {
         let stake_rao = STAKE_RAO - u64::from(node);
-        let bucket = storage.place_of(node);
+        let bucket = means.place_of(node);
         let plan = NodePlan {
             dir: &dir,
             role,
             stake_rao,
             bucket: bucket.as_deref(),
-            read_key: storage.read_key.as_ref(),
-            faults: storage.faults.as_deref(),
+            read_key: means.read_key.as_ref(),
+            faults: means.faults.as_deref(),
+            attack: means.plots.get(&node),
             threads: threads_per_node(args.peers),
         };
         nodes.seated(node, network.add(&plan)?);
@@ -186,15 +222,33 @@ fn start(
     nodes.start(node)
 }
 
-/// Where the nodes' buckets are.
-struct Storage {
+/// How each node cheats that does, with the keys of all who cheat together. Before any node runs,
+/// and holds its folder.
+fn plots(args: &LocalnetArgs, nodes: &Nodes) -> Result<BTreeMap<u16, Plot>, Failure> {
+    let plot = |own: &AttackBy| {
+        let allies = args.attack.iter().filter(|attack| attack.kind == own.kind);
+        let hotkey =
+            |attack: &AttackBy| Ok(RunFolder::claim(nodes.dir(attack.peer))?.keypair()?.hotkey());
+        let allies = match own.kind.peers() {
+            1 => Vec::new(),
+            _ => allies.map(hotkey).collect::<Result<_, Failure>>()?,
+        };
+        Ok((own.peer, Plot { kind: own.kind, allies }))
+    };
+    args.attack.iter().map(plot).collect()
+}
+
+/// What nodes are made with: where their buckets are, and how they cheat.
+#[derive(Default)]
+struct Means {
     /// An S3 place without a prefix, split where the prefix goes.
     s3: Option<(String, String)>,
     read_key: Option<Credentials>,
     faults: Option<PathBuf>,
+    plots: BTreeMap<u16, Plot>,
 }
 
-impl Storage {
+impl Means {
     /// What the arguments ask for, or a refusal before anything is made.
     fn of(args: &LocalnetArgs) -> Result<Self, Failure> {
         let faults = args.faults.as_deref().map(|file| {
@@ -202,7 +256,7 @@ impl Storage {
             std::path::absolute(file).map_err(|error| Failure::io("find", file, &error))
         });
         let faults = faults.transpose()?;
-        let Some(url) = &args.s3 else { return Ok(Self { s3: None, read_key: None, faults }) };
+        let Some(url) = &args.s3 else { return Ok(Self { faults, ..Self::default() }) };
         let Place::S3(place) = url.parse()? else {
             return Err(Failure::usage(format!("--s3 {url} does not begin with s3://")));
         };
@@ -215,7 +269,7 @@ impl Storage {
         let read_key = Credentials::from_env()?;
         let (bucket, query) = url.split_once('?').unwrap_or((url, ""));
         let s3 = Some((bucket.trim_end_matches('/').to_string(), query.to_string()));
-        Ok(Self { s3, read_key, faults })
+        Ok(Self { s3, read_key, faults, plots: BTreeMap::new() })
     }
 
     fn place_of(&self, node: u16) -> Option<String> {

@@ -72,6 +72,12 @@ impl Nodes {
         &self.all[usize::from(node)].dir
     }
 
+    /// Folders of the validators.
+    pub(super) fn validators(&self) -> impl Iterator<Item = &Path> {
+        let validators = self.all.iter().filter(|node| node.role == Role::Validator);
+        validators.map(|node| node.dir.as_path())
+    }
+
     /// The node has this seat.
     pub(super) fn seated(&mut self, node: u16, uid: Uid) {
         self.all[usize::from(node)].uid = Some(uid);

@@ -7,6 +7,7 @@ use serde::Serialize;
 use wire::{Role, StateRoot, Uid};
 
 use super::nodes::{NodeProcess, Nodes};
+use super::standings::{self, StandingRow};
 use crate::failure::Failure;
 use crate::train::human_bytes;
 
@@ -18,6 +19,8 @@ pub(super) struct Report {
     agree: bool,
     windows: u64,
     nodes: Vec<Row>,
+    /// Where the miners stand, by the first validator that judged.
+    standings: Vec<StandingRow>,
     /// Nodes that failed, by name.
     #[serde(skip)]
     failed: Vec<String>,
@@ -64,12 +67,12 @@ struct RejectedRow {
 
 impl Report {
     /// What the nodes' records say.
-    pub(super) fn new(nodes: &Nodes, windows: u64) -> Self {
+    pub(super) fn new(nodes: &Nodes, windows: u64, standings: Vec<StandingRow>) -> Self {
         let rows: Vec<_> = nodes.all.iter().map(Row::new).collect();
         let failed =
             nodes.all.iter().filter(|node| node.ended.is_some_and(|status| !status.success()));
         let failed = failed.map(|node| format!("{}: {}", node.name(), node.said)).collect();
-        Self { agree: agree(nodes, &rows, windows), windows, nodes: rows, failed }
+        Self { agree: agree(nodes, &rows, windows), windows, nodes: rows, standings, failed }
     }
 
     /// The object for a program.
@@ -114,6 +117,11 @@ impl Report {
                 100.0 * row.overhead_share,
                 or_dash(row.state_root.map(|root| root.to_string()[..12].to_string())),
             );
+        }
+        if !self.standings.is_empty() {
+            text += "\n";
+            text += &standings::table(&self.standings);
+            text += "\n";
         }
         let verdict = match self.agree {
             true => "All nodes hold the same parameters, bit for bit.",

@@ -100,12 +100,14 @@ impl Publisher {
         }
     }
 
-    /// Removes what was needed to get to windows before `oldest`.
+    /// Removes what was needed to get to windows before `oldest`. Judgements stay: only all of them
+    /// show how a validator came to its scores.
     pub(crate) async fn tidy(&self, oldest: Window) {
         // Whatever stays because the bucket does not answer stays in nobody's way.
         let all = KeyPrefix::Run { run: self.run };
         for object in self.bucket.list(&all).await.unwrap_or_default() {
-            if object.key.window().is_some_and(|window| window < oldest) {
+            let is_judgement = matches!(object.key, ObjectKey::Judgement { .. });
+            if !is_judgement && object.key.window().is_some_and(|window| window < oldest) {
                 let _ = self.bucket.delete(&object.key).await;
             }
         }

@@ -17,6 +17,8 @@ pub(crate) struct Seat {
     pub(crate) uid: Uid,
     pub(crate) hotkey: Hotkey,
     pub(crate) stake_rao: u64,
+    /// When it was taken.
+    pub(crate) registered_block: BlockNumber,
     /// Whether its manifests count.
     pub(crate) validator: bool,
     /// When the note was left, and what it says.
@@ -52,7 +54,8 @@ impl Directory {
             let note = note.map(|note| (note.block, Note::parse(&note.bytes)));
             let (uid, hotkey) = (neuron.uid, neuron.hotkey);
             let (stake_rao, validator) = (neuron.stake_rao, neuron.validator_permit);
-            (uid, Seat { uid, hotkey, stake_rao, validator, note })
+            let registered_block = neuron.registered_block;
+            (uid, Seat { uid, hotkey, stake_rao, registered_block, validator, note })
         };
         self.seats = metagraph.neurons.iter().map(seat).collect();
     }

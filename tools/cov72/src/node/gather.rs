@@ -27,7 +27,7 @@ pub(crate) type Contribution = (Uid, CheckedBody<Spooled>);
 pub(crate) type Gathered = Vec<Contribution>;
 
 /// Why something cannot be had now.
-enum Absence {
+pub(super) enum Absence {
     /// Nobody delivers it as it should be.
     Theirs,
     /// This machine cannot hold it.
@@ -59,7 +59,7 @@ impl From<io::Error> for Absence {
 }
 
 /// Decodes the body that begins at `at`, whatever that takes.
-async fn check(
+pub(super) async fn check(
     shape: &BodyShape,
     object: Spooled,
     at: u64,

@@ -12,6 +12,7 @@ mod follow;
 mod gather;
 mod manifests;
 mod others;
+mod past;
 mod replica;
 mod rounds;
 pub(crate) mod setup;
@@ -34,7 +35,7 @@ use wire::{
 use crate::failure::Failure;
 pub(crate) use checkpoints::{Publisher, newest_checkpoint};
 use course::Course;
-pub(crate) use directory::{Directory, Opener};
+pub(crate) use directory::{Directory, Opener, Seat};
 pub(crate) use gather::{Contribution, merge};
 pub(crate) use replica::{Replica, read, write};
 pub(crate) use rounds::Outcome;
@@ -168,6 +169,25 @@ impl Node {
     pub(crate) fn announced(&self) -> Option<ManifestRef> {
         let Announcement { window, hash, .. } = self.announced?;
         Some(ManifestRef { window, validator: self.keypair.hotkey(), hash })
+    }
+
+    /// Who gets what nobody is to have: the run's owner, or this node itself, whose weights for
+    /// itself count nothing, where the owner has no seat.
+    pub(crate) fn burn_uid(&self) -> Uid {
+        let owner = self.directory.seats().find(|seat| seat.hotkey == self.run.owner);
+        owner.map_or(self.uid, |seat| seat.uid)
+    }
+
+    /// Sets this validator's weights on the chain.
+    ///
+    /// # Errors
+    /// As [`Chain::set_weights`].
+    pub(crate) fn set_weights(
+        &self,
+        votes: &[(Uid, u16)],
+        version_key: u64,
+    ) -> Result<(), ChainError> {
+        self.chain.set_weights(self.netuid, &self.keypair, votes, version_key)
     }
 
     fn keep_note(&self) -> Result<(), Failure> {

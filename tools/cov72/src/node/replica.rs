@@ -57,6 +57,11 @@ impl Replica {
         Ok(Self::new(device, layout, run, Arc::new(RwLock::new(buffer))))
     }
 
+    /// Where it lives.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// All parameters.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Buffer<f32>> {
         read(&self.shared)

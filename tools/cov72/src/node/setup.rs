@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 
 /// Time for one request to a bucket, before what its size takes.
-const REQUEST: Duration = Duration::from_secs(20);
+pub(crate) const REQUEST: Duration = Duration::from_secs(20);
 /// Further than this from the chain's newest block no clock of an honest machine is.
 const CLOCK_SKEW_MAX_MS: u64 = 60_000;
 

@@ -18,7 +18,7 @@ use super::watch::{Liars, Watcher};
 use crate::failure::Failure;
 use crate::node::{Node, Parts, Replica};
 use crate::train::{Hands, Learner, Network, Peer, Rounds};
-use crate::validate::Validator;
+use crate::validate::{Scoring, Validator};
 
 /// How a life ended by itself.
 #[derive(Clone, Debug)]
@@ -91,7 +91,7 @@ impl Actor {
                 stage.history.clone(),
                 (self.index, self.name.clone()),
                 self.is_honest(stage),
-                stage.faults.is_some(),
+                stage.faults.is_some() || !stage.plots.is_empty(),
                 Arc::clone(liars),
             )),
             lives: self.lives,
@@ -241,7 +241,10 @@ impl Life {
             Ok(())
         });
         let dataset = stage.dataset()?;
-        let mut validator = Validator::new(node, replica, dataset, CHECKPOINT_EVERY, on_record);
+        let archive = Box::new(stage.archives[self.index].clone());
+        let scoring = Scoring { archive, is_aside: false };
+        let mut validator =
+            Validator::new(node, replica, dataset, CHECKPOINT_EVERY, scoring, on_record)?;
         if let Some(window) = stage.history.last_recorded(self.index) {
             validator.node.trail.skip_to(window.next());
         }
@@ -270,7 +273,10 @@ impl Life {
             speed: Speed::new(stage.seed, self.index, self.lives),
         };
         let rounds = Rounds::Network(Box::new(Network::new(node)));
-        let mut peer = Peer::start(stage.run.clone(), &stage.layout, learner, rounds, keeper)?;
+        let plot = stage.plots.get(&self.index);
+        let attack = plot.map(|plot| plot.attack(self.keypair.hotkey()));
+        let peer = Peer::start(stage.run.clone(), &stage.layout, learner, rounds, keeper)?;
+        let mut peer = peer.cheating(attack);
         match peer.run(stage.scale.windows).await? {
             model::Stop::Asked => Ok(End::Left),
             model::Stop::Done => Ok(End::Done { windows: peer.windows(), root: peer.root() }),

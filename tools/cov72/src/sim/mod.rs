@@ -9,6 +9,7 @@ mod clock;
 mod director;
 mod draw;
 mod forger;
+mod gallery;
 mod history;
 mod liar;
 mod line;
@@ -32,6 +33,7 @@ use bucket::FaultPlan;
 use clap::{Args, ValueEnum};
 use tokio::task::LocalSet;
 
+use crate::attack::{self, AttackBy};
 use crate::failure::Failure;
 use crate::stdout;
 use director::Director;
@@ -45,6 +47,8 @@ Examples:
   cov72 sim --peers 40 --validators 3 --windows 200       a larger network, for longer
   cov72 sim --seeds 0..300                                many seeds; ends with 1 if one fails
   cov72 sim --seed 7 --only kill --history history.txt    one kind of trouble, told in full
+  cov72 sim --peers 6 --windows 30 --attack lazy@4 --attack sign-flip@5
+  cov72 sim --gallery --peers 12 --windows 60 --seeds 0..3   all attacks in turn, and a table
   cov72 sim --seeds 0..300 --validators 3 --only forge    a validator signs what it did not make";
 
 /// Play a whole network in virtual time, with faults drawn from a seed
@@ -72,6 +76,12 @@ pub(crate) struct SimArgs {
     /// Let only this befall the network; may be given several times
     #[arg(long, value_enum, value_name = "KIND")]
     only: Vec<Kind>,
+    /// Let PEER, counted from 0, cheat in this way, and nothing else befall the network but --only
+    #[arg(long, value_name = "KIND@PEER")]
+    attack: Vec<AttackBy>,
+    /// Let every kind of attacker in turn join --peers honest ones, for each seed; prints a table
+    #[arg(long, conflicts_with_all = ["attack", "history", "json", "only", "faults"])]
+    gallery: bool,
     /// Plan of storage faults, in place of those that the seed brings
     #[arg(long, value_name = "FILE.toml")]
     faults: Option<PathBuf>,
@@ -103,13 +113,14 @@ impl FromStr for Seeds {
 impl SimArgs {
     fn scale(&self) -> Scale {
         let (peers, validators) = (self.peers as usize, self.validators as usize);
-        Scale { peers, validators, windows: self.windows }
+        let is_lesson = !self.attack.is_empty();
+        Scale { peers, validators, windows: self.windows, is_lesson }
     }
 
     fn kinds(&self) -> Vec<Kind> {
         match self.only.is_empty() {
-            true => Kind::value_variants().to_vec(),
-            false => self.only.clone(),
+            true if self.attack.is_empty() => Kind::value_variants().to_vec(),
+            _ => self.only.clone(),
         }
     }
 
@@ -124,7 +135,27 @@ impl SimArgs {
                 )))
             }
             None => Ok(()),
+        }?;
+        match self.attack.iter().find(|attack| u64::from(attack.peer) >= self.peers) {
+            Some(attack) => Err(Failure::usage(format!(
+                "--attack {}@{}: peers are numbered 0 to {}",
+                attack.kind.name(),
+                attack.peer,
+                self.peers - 1
+            ))),
+            None => Ok(()),
         }
+    }
+
+    fn setting(&self) -> Result<Setting, Failure> {
+        let first = self.validators as usize;
+        let attack = |attack: &AttackBy| (first + usize::from(attack.peer), attack.kind);
+        Ok(Setting {
+            scale: self.scale(),
+            kinds: self.kinds(),
+            faults: self.fault_plan()?,
+            attacks: self.attack.iter().map(attack).collect(),
+        })
     }
 
     fn fault_plan(&self) -> Result<Option<FaultPlan>, Failure> {
@@ -144,6 +175,9 @@ impl SimArgs {
         if let Some(path) = &self.faults {
             text.push_str(&format!(" --faults {}", path.display()));
         }
+        for attack in &self.attack {
+            text.push_str(&format!(" --attack {}@{}", attack.kind.name(), attack.peer));
+        }
         for kind in &self.only {
             text.push_str(&format!(" --only {}", name(*kind)));
         }
@@ -162,7 +196,11 @@ pub(crate) fn run(args: &SimArgs) -> Result<(), Failure> {
     let dir = tempfile::tempdir()
         .map_err(|error| Failure::io("make a folder in", &std::env::temp_dir(), &error))?;
     let data = dir.path().join("data");
-    stage::write_corpus(&data)?;
+    stage::write_corpus(&data, args.gallery || args.scale().is_lesson)?;
+    if args.gallery {
+        let seeds = args.seeds.as_ref().map_or(args.seed..args.seed + 1, |seeds| seeds.0.clone());
+        return gallery::run(args.scale(), seeds, &data);
+    }
     let failed = match &args.seeds {
         Some(seeds) => play_all(args, seeds.0.clone(), &data)?,
         None => {
@@ -185,28 +223,51 @@ fn show(args: &SimArgs, report: &Report) -> Result<(), Failure> {
     stdout::print(|out| out.write_all(report.text().as_bytes()))
 }
 
+/// What a simulation is made of, beside its seed.
+#[derive(Clone, Debug)]
+struct Setting {
+    scale: Scale,
+    kinds: Vec<Kind>,
+    faults: Option<FaultPlan>,
+    /// Who cheats, by the number of the node.
+    attacks: Vec<(usize, attack::Kind)>,
+}
+
+/// A simulation that is over.
+struct Played {
+    stage: Arc<Stage>,
+    director: Rc<Director>,
+}
+
 /// Plays one seed from beginning to end.
-fn play(args: &SimArgs, seed: u64, data: &Path) -> Result<Report, Failure> {
+fn perform(setting: &Setting, seed: u64, data: &Path) -> Result<Played, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .map_err(|error| Failure::ours(format!("cannot start a runtime: {error}")))?;
     LocalSet::new().block_on(&runtime, async {
-        let script = Script::new(seed, args.scale(), &args.kinds());
-        let faults = args.fault_plan()?.or_else(|| script.storage.clone());
-        let stage = Arc::new(Stage::new(seed, args.scale(), data, faults, &script.forgeries)?);
+        let Setting { scale, kinds, faults, attacks } = setting;
+        let script = Script::new(seed, *scale, kinds);
+        let faults = faults.clone().or_else(|| script.storage.clone());
+        let stage = Stage::new(seed, *scale, data, faults, &script.forgeries, attacks)?;
+        let stage = Arc::new(stage);
         stage.history.add("sim", &format!("{script:?}"));
         let director = Director::new(&stage, &script);
         Rc::clone(&director).play(script).await;
-        let events = stage.history.events();
-        if let Some(path) = &args.history {
-            std::fs::write(path, events.lines.concat())
-                .map_err(|error| Failure::io("write", path, &error))?;
-        }
-        let (crooks, lives) = (director.crooks(), director.lives());
-        Ok::<_, Failure>(Report::new(&stage, &events, &crooks, &lives, args.replay(seed)))
+        Ok(Played { stage, director })
     })
+}
+
+fn play(args: &SimArgs, seed: u64, data: &Path) -> Result<Report, Failure> {
+    let Played { stage, director } = perform(&args.setting()?, seed, data)?;
+    let events = stage.history.events();
+    if let Some(path) = &args.history {
+        std::fs::write(path, events.lines.concat())
+            .map_err(|error| Failure::io("write", path, &error))?;
+    }
+    let (crooks, lives) = (director.crooks(), director.lives());
+    Report::new(&stage, &events, &crooks, &lives, args.replay(seed))
 }
 
 /// Plays many seeds on all cores, each in a thread of its own; how many failed.

@@ -3,10 +3,14 @@
 use std::fmt::Write;
 
 use serde::Serialize;
-use wire::StateRoot;
+use wire::{StateRoot, Window};
 
 use super::history::Events;
 use super::stage::Stage;
+use crate::attack::Kind;
+use crate::failure::Failure;
+use crate::localnet::standings::{self, StandingRow};
+use crate::validate::Archive;
 
 /// The contract of `sim --json`: other tools rely on these keys.
 #[derive(Clone, Debug, Serialize)]
@@ -22,6 +26,8 @@ pub(super) struct Report {
     /// The command that gives the same history again.
     pub(super) replay: String,
     pub(super) nodes: Vec<NodeReport>,
+    /// Where the miners stand, by the first validator that judged anything.
+    pub(super) standings: Vec<StandingRow>,
 }
 
 /// One node.
@@ -48,7 +54,7 @@ impl Report {
         crooks: &[usize],
         lives: &[u32],
         replay: String,
-    ) -> Self {
+    ) -> Result<Self, Failure> {
         let nodes = (0..lives.len()).map(|index| {
             let mut records = events.records.iter().filter(|(of, _)| *of == index);
             let (first, last) = (records.clone().next(), records.clone().next_back());
@@ -62,7 +68,7 @@ impl Report {
                 state_root: last.map(|(_, record)| record.root),
             }
         });
-        Self {
+        Ok(Self {
             agree: events.violations.is_empty(),
             seed: stage.seed,
             windows: stage.scale.windows,
@@ -71,7 +77,8 @@ impl Report {
             violations: events.violations.clone(),
             replay,
             nodes: nodes.collect(),
-        }
+            standings: standings_of(stage)?,
+        })
     }
 
     /// The table and the verdict, for a person.
@@ -92,6 +99,7 @@ impl Report {
                 if node.honest { "" } else { "  (lies)" },
             );
         }
+        text += &standings::table(&self.standings);
         text + &self.verdict()
     }
 
@@ -110,4 +118,17 @@ impl Report {
         }
         text
     }
+}
+
+fn standings_of(stage: &Stage) -> Result<Vec<StandingRow>, Failure> {
+    for archive in &stage.archives {
+        let mut rows = standings::standings(&archive.judgements(Window(0))?)?;
+        if !rows.is_empty() {
+            for row in &mut rows {
+                row.attack = stage.attack_of(row.uid).map(Kind::name);
+            }
+            return Ok(rows);
+        }
+    }
+    Ok(Vec::new())
 }

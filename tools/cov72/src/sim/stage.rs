@@ -10,7 +10,7 @@ use bucket::FaultPlan;
 use chain::{Blocks, Chain, DevChain, DevChainOptions};
 use runtime::Device;
 use runtime::dataset::{Dataset, DatasetWriter, Provenance, SAMPLE_TOKENS};
-use wire::{BlockNumber, Keypair, Layout, ModelSpec, Netuid, RunDescription, Windows};
+use wire::{BlockNumber, Keypair, Layout, ModelSpec, Netuid, RunDescription, Uid, Windows};
 
 use super::clock::VirtualClock;
 use super::draw::{self, Draw};
@@ -18,10 +18,12 @@ use super::forger::{Forger, Forgery};
 use super::history::History;
 use super::line::Net;
 use super::quick_chain::QuickChain;
+use crate::attack::{Kind, Plot};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::node::Pace;
 use crate::train::describe;
+use crate::validate::MemoryArchive;
 
 /// The only subnet.
 pub(super) const NETUID: Netuid = Netuid(72);
@@ -38,6 +40,10 @@ pub(super) const CHECKPOINT_EVERY: u64 = 3;
 
 /// Tokens in the vocabulary.
 const VOCAB: usize = 32;
+/// Share of tokens that follow a sample's own rule, where there is something to learn.
+const OWN_SHARE: f64 = 0.4;
+/// Inner steps of a window in which there is something to learn.
+const LESSON_STEPS: u64 = 5;
 /// Samples of the corpus.
 const SAMPLES: usize = 1_024;
 
@@ -47,6 +53,9 @@ pub(super) struct Scale {
     pub(super) peers: usize,
     pub(super) validators: usize,
     pub(super) windows: u64,
+    /// Whether peers have something to learn, so that it can be told who learned it: a larger model
+    /// and more steps.
+    pub(super) is_lesson: bool,
 }
 
 /// What all nodes share.
@@ -65,6 +74,10 @@ pub(super) struct Stage {
     pub(super) faults: Option<FaultPlan>,
     /// Validators that forge, by their number.
     pub(super) forgers: BTreeMap<usize, Arc<Forger>>,
+    /// Peers that cheat in what they train on and send, by their number.
+    pub(super) plots: BTreeMap<usize, Plot>,
+    /// What each validator keeps of its judgements.
+    pub(super) archives: Vec<MemoryArchive>,
 }
 
 impl Stage {
@@ -75,6 +88,7 @@ impl Stage {
         data: &Path,
         faults: Option<FaultPlan>,
         forgeries: &[(usize, Forgery)],
+        attacks: &[(usize, Kind)],
     ) -> Result<Self, Failure> {
         let clock = VirtualClock::new();
         let options =
@@ -84,7 +98,7 @@ impl Stage {
             chain.set_stake(keypair(seed, index).hotkey(), stake_rao)?;
         }
         let device = Device::cpu(1).map_err(model::ModelError::from)?;
-        let (run, layout) = describe_run(seed, data)?;
+        let (run, layout) = describe_run(seed, scale.is_lesson, data)?;
         let forger = |&(index, forgery): &(usize, Forgery)| {
             let draw = Draw::new(seed, &format!("forger {index}"));
             let forger = Forger::new(forgery, keypair(seed, index), layout.hash(), draw);
@@ -104,6 +118,8 @@ impl Stage {
             clock,
             faults,
             forgers,
+            plots: plots(seed, attacks),
+            archives: (0..scale.validators).map(|_| MemoryArchive::default()).collect(),
         })
     }
 
@@ -123,6 +139,15 @@ impl Stage {
     /// The data.
     pub(super) fn dataset(&self) -> Result<Dataset, Failure> {
         Ok(Dataset::open(&self.data)?)
+    }
+
+    /// How the peer on seat `uid` cheats, if it does.
+    pub(super) fn attack_of(&self, uid: Uid) -> Option<Kind> {
+        let is_on = |index: &usize| {
+            let hotkey = keypair(self.seed, *index).hotkey();
+            self.chain.uid_of(NETUID, hotkey).is_ok_and(|of| of == Some(uid))
+        };
+        self.plots.iter().find(|(index, _)| is_on(index)).map(|(_, plot)| plot.kind)
     }
 
     /// The chain as nodes see it.
@@ -146,35 +171,54 @@ fn stakes_rao(seed: u64, scale: Scale, forgeries: &[(usize, Forgery)]) -> Vec<u6
     stakes
 }
 
+/// What those who cheat know of each other.
+fn plots(seed: u64, attacks: &[(usize, Kind)]) -> BTreeMap<usize, Plot> {
+    let plot = |&(index, kind): &(usize, Kind)| {
+        let allies = attacks.iter().filter(|(_, other)| *other == kind && kind.peers() > 1);
+        let allies = allies.map(|(ally, _)| keypair(seed, *ally).hotkey()).collect();
+        (index, Plot { kind, allies })
+    };
+    attacks.iter().map(plot).collect()
+}
+
 /// The key of node `index`.
 pub(super) fn keypair(seed: u64, index: usize) -> Keypair {
     Keypair::from_seed(draw::bytes(seed, &format!("key {index}")))
 }
 
-/// Writes the corpus: text in which each token says something about the next one.
-pub(super) fn write_corpus(dir: &Path) -> Result<(), Failure> {
+/// Writes the corpus: text in which each token says something about the next one, by a rule for
+/// all samples, or where there is something to learn, in part by one that each sample has alone.
+pub(super) fn write_corpus(dir: &Path, is_lesson: bool) -> Result<(), Failure> {
     let mut draw = Draw::new(0, "corpus");
     let mut writer = DatasetWriter::create(dir, (SAMPLES * SAMPLE_TOKENS) as u64)?;
-    let mut token = 0;
-    let tokens: Vec<u32> = (0..SAMPLES * SAMPLE_TOKENS)
-        .map(|_| {
-            token = (token * 5 + draw.between(1, 3) as u32) % VOCAB as u32;
-            token
-        })
-        .collect();
+    let (mut token, mut tokens) = (0, Vec::with_capacity(SAMPLES * SAMPLE_TOKENS));
+    for _ in 0..SAMPLES {
+        let own: Vec<u32> = (0..VOCAB).map(|_| draw.between(0, VOCAB as u64 - 1) as u32).collect();
+        for _ in 0..SAMPLE_TOKENS {
+            token = match is_lesson && draw.chance(OWN_SHARE) {
+                true => own[token as usize],
+                false => (token * 5 + draw.between(1, 3) as u32) % VOCAB as u32,
+            };
+            tokens.push(token);
+        }
+    }
     writer.push(&tokens)?;
     writer.finish(Provenance {
         tokenizer: "byte".to_string(),
         vocab: VOCAB as u32,
         eos: None,
-        entropy_nats_per_token: Some(3f64.ln()),
+        entropy_nats_per_token: (!is_lesson).then(|| 3f64.ln()),
         seed: Some(0),
         source: "cov72 simulation".to_string(),
     })?;
     Ok(())
 }
 
-fn describe_run(seed: u64, data: &Path) -> Result<(RunDescription, Layout), Failure> {
+fn describe_run(
+    seed: u64,
+    is_lesson: bool,
+    data: &Path,
+) -> Result<(RunDescription, Layout), Failure> {
     let mut config = Config::named("nano")?;
     config.name = "simulation".to_string();
     config.seed = seed;
@@ -192,6 +236,9 @@ fn describe_run(seed: u64, data: &Path) -> Result<(RunDescription, Layout), Fail
     };
     config.inner.steps = 1;
     config.inner.batch_samples = 1;
+    if is_lesson {
+        config.inner.steps = LESSON_STEPS;
+    }
     let layout = model::layout_of(&config.model)?;
     let owner = Keypair::from_seed(draw::bytes(seed, "owner"));
     let dataset = Dataset::open(data)?;

@@ -69,9 +69,9 @@ impl World {
     fn new() -> Self {
         let data = tempfile::tempdir().unwrap();
         let path = data.path().join("data");
-        stage::write_corpus(&path).unwrap();
-        let scale = Scale { peers: 1, validators: 1, windows: 4 };
-        let stage = Stage::new(1, scale, &path, None, &[]).unwrap();
+        stage::write_corpus(&path, false).unwrap();
+        let scale = Scale { peers: 1, validators: 1, windows: 4, is_lesson: false };
+        let stage = Stage::new(1, scale, &path, None, &[], &[]).unwrap();
         let clock = Arc::new(Dial(AtomicU64::new(BEGIN_MS)));
         let options =
             DevChainOptions { blocks: Blocks::EveryMs(1_000), ..DevChainOptions::default() };
@@ -320,7 +320,7 @@ async fn whoever_needs_an_update_that_is_gone_plans_anew_from_the_newest_note() 
 
 #[test]
 fn every_forgery_is_played_by_some_seed() {
-    let scale = Scale { peers: 4, validators: 3, windows: 12 };
+    let scale = Scale { peers: 4, validators: 3, windows: 12, is_lesson: false };
     let drawn: Vec<_> = (0..60)
         .flat_map(|seed| super::script::Script::new(seed, scale, &[Kind::Forge]).forgeries)
         .map(|(_, forgery)| forgery)

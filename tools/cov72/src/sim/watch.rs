@@ -8,8 +8,9 @@ use super::history::History;
 use super::liar::Lie;
 use crate::node::Voice;
 
-/// What a liar may get for what did not arrive in time, and an honest peer too.
-const ARRIVAL: [&str; 4] = ["missing", "late", "unreachable", "duplicate"];
+/// What a liar may get for what did not arrive in time, or for having failed to deliver too often
+/// before, and an honest peer too.
+const ARRIVAL: [&str; 5] = ["missing", "late", "unreachable", "duplicate", "barred"];
 
 /// Seats that lie, each with how, and with the seat that it takes its objects from; all others are
 /// honest.

@@ -101,18 +101,24 @@ impl RunFolder {
 
     /// Writes a file whole: under a temporary name, readable by its owner, synced, renamed.
     pub(crate) fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
-        let (path, temporary) = (self.path(name), self.path(&format!(".{name}.new")));
-        let write = || -> std::io::Result<()> {
-            let mut options = File::options();
-            options.create(true).write(true).truncate(true);
-            #[cfg(unix)]
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-            let mut file = options.open(&temporary)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            std::fs::rename(&temporary, &path)?;
-            File::open(&self.dir)?.sync_all()
-        };
-        write().map_err(|error| Failure::io("write", &path, &error))
+        replace_file(&self.dir, name, bytes)
     }
+}
+
+/// Writes the file `name` of `dir` whole: under a temporary name, readable by its owner, synced,
+/// renamed.
+pub(crate) fn replace_file(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+    let (path, temporary) = (dir.join(name), dir.join(format!(".{name}.new")));
+    let write = || -> std::io::Result<()> {
+        let mut options = File::options();
+        options.create(true).write(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, &path)?;
+        File::open(dir)?.sync_all()
+    };
+    write().map_err(|error| Failure::io("write", &path, &error))
 }

@@ -10,7 +10,7 @@ use runtime::dataset::{Assignment, BatchRules, Dataset};
 use runtime::{Buffer, Compute, Device};
 use wire::{Layout, RunDescription, SampleDigest, SparseTensor, Uid, Window};
 
-use super::samples::WindowSamples;
+use super::samples::{Lesson, WindowSamples};
 use crate::failure::Failure;
 use crate::node::{read, write};
 
@@ -105,24 +105,30 @@ impl Learner {
         Ok(SampleDigest(self.dataset.digest(samples)?))
     }
 
-    /// H inner steps from `shared`, the first of which is number `first_step` of the run.
+    /// The inner steps of an honest peer with this assignment.
+    pub(crate) fn lessons(&self, assignment: &Assignment) -> Vec<Lesson> {
+        Lesson::all_of(assignment, self.run.inner.batch_samples as usize)
+    }
+
+    /// An inner step from `shared` for each lesson, the first of which is number `first_step` of
+    /// the run.
     pub(crate) fn train(
         &mut self,
         shared: &RwLock<Buffer<f32>>,
-        assignment: &Assignment,
+        lessons: &[Lesson],
         first_step: u64,
         stop: &AtomicBool,
         on_step: OnStep<'_>,
     ) -> Result<Stop, Failure> {
         let source = WindowSamples {
             dataset: &self.dataset,
-            assignment,
+            lessons,
             rules: self.rules,
             batch_samples: self.run.inner.batch_samples as usize,
             micro_batch_samples: self.micro_batch_samples,
         };
         self.trainer.start_from(&read(shared));
-        let (inner, steps) = (&self.run.inner, self.run.inner.steps as u32);
+        let (inner, steps) = (&self.run.inner, lessons.len() as u32);
         Ok(self.trainer.run(&source, inner, first_step, steps, stop, on_step)?)
     }
 

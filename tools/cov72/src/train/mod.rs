@@ -32,7 +32,7 @@ use progress::human;
 use summary::{Facts, Summary};
 
 pub(crate) use args::TrainArgs;
-pub(crate) use folder::RunFolder;
+pub(crate) use folder::{RunFolder, replace_file};
 pub(crate) use identity::{agree_with_network, describe};
 pub(crate) use journal::{Steps, append_window, last_window};
 pub(crate) use keeper::Keeper;
@@ -41,6 +41,7 @@ pub(crate) use network::Network;
 pub(crate) use peer::Peer;
 pub(crate) use progress::{DOING, Screen, human_bytes};
 pub(crate) use rounds::Rounds;
+pub(crate) use samples::Lesson;
 
 /// Samples of the built-in corpus.
 const CORPUS_SAMPLES: u64 = 2_048;

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use bucket::{KeyPrefix, ObjectKey};
+use bucket::{KeyPrefix, Limits, ObjectKey};
 use tokio::time::Instant;
-use wire::{Manifest, Phases, Role, Span, Window, WindowRecord};
+use wire::{
+    Content, Manifest, Phases, Role, Span, SparseTensor, Window, WindowRecord, contribution,
+};
 
 use super::rounds::{Closed, Sent};
+use crate::attack::Theft;
 use crate::failure::Failure;
-use crate::node::{Node, Outcome, Replica};
+use crate::node::{Node, Outcome, Replica, Seat};
 
 /// Windows whose own contributions stay in the bucket, for validators that are behind.
 const CONTRIBUTIONS_KEPT: usize = 4;
@@ -85,11 +88,47 @@ impl Network {
         }
     }
 
+    /// Puts the contribution, once its hash is on the chain: whoever copies it is later, whatever
+    /// a clock says.
     pub(super) async fn put(&mut self, sent: &Sent) -> Result<bool, Failure> {
         let hotkey = self.node.keypair.hotkey();
         let key = ObjectKey::contribution(self.node.run_id, sent.window, hotkey);
+        self.node.announce(sent.window, Content::of(&sent.object).hash)?;
         self.node.refresh()?;
         self.node.put_until(&key, sent.object.clone(), self.span.deadline).await
+    }
+
+    /// Looks into another miner's bucket until its contribution is there, or the window takes no
+    /// more.
+    pub(super) async fn steal(
+        &mut self,
+        theft: Theft,
+    ) -> Result<Option<Vec<SparseTensor>>, Failure> {
+        let (bytes_max, timeout) = (self.node.shape.object_bytes(), self.node.pace.request);
+        loop {
+            let own = self.node.keypair.hotkey();
+            let is_other = |seat: &&Seat| {
+                !seat.validator && seat.hotkey != own && matches!(&seat.note, Some((_, Ok(_))))
+            };
+            let first = self.node.directory.seats().find(is_other).map(|seat| seat.hotkey);
+            let of = theft.of.or(first);
+            if let Some(hotkey) = of
+                && let Some(bucket) = self.node.directory.bucket(hotkey)
+            {
+                let key = ObjectKey::contribution(self.node.run_id, theft.window, hotkey);
+                let found = bucket.get(&key, Limits { bytes_max, timeout }).await;
+                let body = found.ok().and_then(|found| {
+                    self.node.shape.decode(found.get(contribution::HEADER_BYTES..)?).ok()
+                });
+                if body.is_some() || theft.window != self.span.window {
+                    return Ok(body);
+                }
+            }
+            if self.node.head() >= self.span.deadline {
+                return Ok(None);
+            }
+            self.node.pause().await?;
+        }
     }
 
     /// Waits for the manifest and takes the outer step with what it lists.

@@ -7,15 +7,20 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use model::{Progress, Snapshot, Stop};
+use runtime::Buffer;
 use runtime::dataset::Assignment;
 use tokio::time::Instant;
-use wire::{Layout, Role, RunDescription, SparseTensor, StateRoot, Window, WindowRecord, protocol};
+use wire::{
+    Layout, Role, RunDescription, SparseTensor, StateRoot, Uid, Window, WindowRecord, protocol,
+};
 
 use super::journal::Steps;
 use super::keeper::Keeper;
 use super::learner::Learner;
 use super::progress::human_bytes;
 use super::rounds::{Rounds, Sent};
+use super::samples::Lesson;
+use crate::attack::{Attack, Outlook};
 use crate::failure::Failure;
 use crate::node::{Replica, Voice};
 
@@ -27,6 +32,8 @@ pub(crate) struct Peer<K> {
     rounds: Rounds,
     pub(super) keeper: K,
     voice: Arc<dyn Voice>,
+    /// How it cheats, if it is told to.
+    attack: Option<Box<dyn Attack>>,
     /// Shared parameters, residual, moments and the place in the run.
     state: Snapshot,
     /// What recording the last window took; no record can hold its own.
@@ -66,10 +73,17 @@ impl<K: Keeper + Send> Peer<K> {
         rounds.resume(state.progress.windows);
         let voice = keeper.voice();
         let recording = Duration::ZERO;
-        let mut peer = Self { run, learner, replica, rounds, keeper, voice, state, recording };
+        let attack = None;
+        let mut peer =
+            Self { run, learner, replica, rounds, keeper, voice, attack, state, recording };
         peer.confirm_root()?;
         peer.learner.load_moments(&peer.state.moments);
         Ok(peer)
+    }
+
+    /// The same peer, cheating.
+    pub(crate) fn cheating(self, attack: Option<Box<dyn Attack>>) -> Self {
+        Self { attack, ..self }
     }
 
     /// Checks that the shared parameters have the root that they must.
@@ -131,7 +145,11 @@ impl<K: Keeper + Send> Peer<K> {
         self.keeper.window(window);
 
         let assignment = self.learner.assignment(uid, window)?;
-        let steps = match self.train(&assignment, &mut record) {
+        let parent = match &mut self.attack {
+            Some(attack) => attack.parent(&self.state.shared, self.learner.device()),
+            None => Arc::clone(&self.state.shared),
+        };
+        let steps = match self.train(&assignment, &parent, &mut record) {
             Ok(Some(steps)) => steps,
             Ok(None) => return Ok(Stop::Asked),
             Err(failure) => return self.sit_out(failure).await,
@@ -141,15 +159,23 @@ impl<K: Keeper + Send> Peer<K> {
             tokio::time::sleep(more).await;
         }
 
-        let sent = self.compress(&assignment, &mut record)?;
+        let taken = match self.attack.as_ref().and_then(|attack| attack.theft(window)) {
+            Some(theft) => self.rounds.steal(theft).await?,
+            None => None,
+        };
+        let (sent, second) = self.compress(&assignment, &parent, taken, &mut record)?;
+        let is_late = self.attack.as_ref().is_some_and(|attack| attack.is_late());
         let clock = Instant::now();
         self.voice.doing(&format!("putting {}", human_bytes(sent.object.len() as u64)));
-        if self.rounds.put(&sent).await? {
+        if !is_late && self.rounds.put(&sent).await? {
             record.up_bytes = sent.object.len() as u64;
         }
         record.phases.put_s = clock.elapsed().as_secs_f64();
 
         let closed = self.rounds.close(&mut self.replica, &sent, &mut record).await?;
+        if let Some(after) = second.as_ref().or(Some(&sent).filter(|_| is_late)) {
+            self.rounds.put(after).await?;
+        }
         self.learner.settle(&self.state.residual, closed.counted)?;
         record.root = self.replica.root();
         self.save(&mut record)?;
@@ -185,10 +211,21 @@ impl<K: Keeper + Send> Peer<K> {
     fn train(
         &mut self,
         assignment: &Assignment,
+        parent: &Arc<RwLock<Buffer<f32>>>,
         record: &mut WindowRecord,
     ) -> Result<Option<Steps>, Failure> {
         let clock = Instant::now();
-        let Self { learner, keeper, state, rounds, run, .. } = self;
+        let Self { learner, keeper, rounds, run, attack, .. } = self;
+        let (window, uid) = (record.window, record.uid);
+        let lessons = match attack {
+            Some(attack) => {
+                let lessons_of = &|uid: Uid| -> Result<Vec<Lesson>, Failure> {
+                    Ok(learner.lessons(&learner.assignment(uid, window)?))
+                };
+                attack.lessons(&Outlook { window, uid, lessons_of })?
+            }
+            None => learner.lessons(assignment),
+        };
         let mut steps = Steps::new(record.window.0);
         // In a network all peers are at the same place of the schedule, whenever they joined.
         let first_step = record.window.0 * run.inner.steps;
@@ -196,8 +233,8 @@ impl<K: Keeper + Send> Peer<K> {
             keeper.step(&report);
             steps.add(&report);
         };
-        let (shared, stop) = (&state.shared, rounds.stop());
-        let end = learner.train(shared, assignment, first_step, stop, &mut on_step);
+        let stop = rounds.stop();
+        let end = learner.train(parent, &lessons, first_step, stop, &mut on_step);
         if end.map_err(|failure| failure.within(record.window))? == Stop::Asked {
             return Ok(None);
         }
@@ -209,20 +246,32 @@ impl<K: Keeper + Send> Peer<K> {
         Ok(Some(steps))
     }
 
-    /// The window's contribution, signed.
+    /// The window's contribution, signed, and a second one if the peer cheats so.
     fn compress(
         &mut self,
         assignment: &Assignment,
+        parent: &Arc<RwLock<Buffer<f32>>>,
+        taken: Option<Vec<SparseTensor>>,
         record: &mut WindowRecord,
-    ) -> Result<Sent, Failure> {
+    ) -> Result<(Sent, Option<Sent>), Failure> {
         let clock = Instant::now();
         self.voice.doing("compressing");
         let samples = assignment.samples();
         let digest = self.learner.digest(samples)?;
-        let update: &[SparseTensor] =
-            self.learner.compress(&self.state.shared, &self.state.residual)?;
-        let parent_root = record.parent_root;
-        let sent = self.rounds.encode(record.window, parent_root, samples.len(), digest, update);
+        let update: &[SparseTensor] = self.learner.compress(parent, &self.state.residual)?;
+        let (window, parent_root) = (record.window, record.parent_root);
+        let encode = |update: &[SparseTensor]| {
+            self.rounds.encode(window, parent_root, samples.len(), digest, update)
+        };
+        let sent = match &mut self.attack {
+            None => (encode(update), None),
+            Some(attack) => {
+                let update = attack.update(window, update, taken);
+                let second = attack.second(&update).map(|second| encode(&second));
+                let sent = encode(&update);
+                (Sent { object: attack.object(sent.object.clone()), ..sent }, second)
+            }
+        };
         record.phases.compress_s = clock.elapsed().as_secs_f64();
         Ok(sent)
     }

@@ -10,6 +10,7 @@ use wire::{
 
 use super::alone::Alone;
 use super::network::Network;
+use crate::attack::Theft;
 use crate::failure::Failure;
 use crate::node::Replica;
 
@@ -125,6 +126,17 @@ impl Rounds {
         match self {
             Self::Alone(alone) => alone.put(sent).await.map(|()| true),
             Self::Network(network) => network.put(sent).await,
+        }
+    }
+
+    /// Waits for another peer's contribution and takes it, for a peer that cheats.
+    pub(super) async fn steal(
+        &mut self,
+        theft: Theft,
+    ) -> Result<Option<Vec<SparseTensor>>, Failure> {
+        match self {
+            Self::Alone(_) => Ok(None),
+            Self::Network(network) => network.steal(theft).await,
         }
     }
 

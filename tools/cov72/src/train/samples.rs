@@ -1,12 +1,29 @@
-//! The samples of one window, as micro-batches: which ones (uid, window) assigns, in order.
+//! The samples of one window, as micro-batches: what is trained on in each inner step, in order.
 
 use model::BatchSource;
-use runtime::dataset::{Assignment, BatchRules, Dataset};
+use runtime::dataset::{Assignment, BatchRules, Dataset, IGNORE};
+
+/// What one inner step trains on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lesson {
+    /// Samples of the step's batch.
+    pub(crate) samples: Vec<u64>,
+    /// Whether the targets are wrong on purpose.
+    pub(crate) is_spoiled: bool,
+}
+
+impl Lesson {
+    /// The steps of an assignment, of `batch` samples each.
+    pub(crate) fn all_of(assignment: &Assignment, batch: usize) -> Vec<Self> {
+        let batches = assignment.samples().chunks_exact(batch);
+        batches.map(|samples| Self { samples: samples.to_vec(), is_spoiled: false }).collect()
+    }
+}
 
 /// The samples that one peer trains on in one window.
 pub(super) struct WindowSamples<'a> {
     pub(super) dataset: &'a Dataset,
-    pub(super) assignment: &'a Assignment,
+    pub(super) lessons: &'a [Lesson],
     pub(super) rules: BatchRules,
     pub(super) batch_samples: usize,
     pub(super) micro_batch_samples: usize,
@@ -24,11 +41,17 @@ impl BatchSource for WindowSamples<'_> {
         tokens: &mut [u32],
         targets: &mut [u32],
     ) -> Result<(), String> {
-        let samples = self.assignment.step(step as usize, self.batch_samples).unwrap_or_default();
+        let lesson = &self.lessons[step as usize];
         let first = micro * self.micro_batch_samples;
-        let samples = &samples[first..first + self.micro_batch_samples];
+        let samples = &lesson.samples[first..first + self.micro_batch_samples];
         self.dataset
             .fill_batch(samples, self.rules, tokens, targets)
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.to_string())?;
+        if lesson.is_spoiled {
+            targets.iter_mut().filter(|target| **target != IGNORE).for_each(|target| {
+                *target = (*target + 1) % self.rules.vocab;
+            });
+        }
+        Ok(())
     }
 }

@@ -56,10 +56,12 @@ impl Start<'_> {
         identity::agree_with_network(&run, config, &dataset)?;
         let layout: Layout = model::layout_of(&run.model)?;
         let (keypair, voice) = (folder.keypair()?, Arc::clone(&screen) as _);
+        let attack = config.plot()?.map(|plot| plot.attack(keypair.hotkey()));
         let node = setup::join(config, &run, &layout, keypair, voice, stop).await?;
         let learner = Learner::new(&run, &layout, dataset, hands(config, gpu))?;
         let desk = Desk::open(folder, screen, run.id(), &layout)?;
-        Peer::start(run, &layout, learner, Rounds::Network(Box::new(Network::new(node))), desk)
+        let rounds = Rounds::Network(Box::new(Network::new(node)));
+        Ok(Peer::start(run, &layout, learner, rounds, desk)?.cheating(attack))
     }
 }
 

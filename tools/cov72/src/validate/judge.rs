@@ -5,18 +5,19 @@ use std::collections::{BTreeMap, HashMap};
 
 use bucket::{Bucket, BucketError, Fetch, FetchFault, ObjectKey, Sources, Spool, Spooled};
 use futures::StreamExt;
+use gauntlet::copies::Priority;
 use model::sparseloco::CheckedBody;
 use runtime::dataset::Dataset;
 use tokio::time::Instant;
 use wire::contribution::HEADER_BYTES;
 use wire::{
-    Content, Digest, Expected, ForeignText, Header, Hotkey, PartFault, ReadAt, Rejected, Rejection,
-    SampleDigest, Span, StateRoot, Uid,
+    BlockNumber, Content, Digest, Expected, ForeignText, Header, Hotkey, PartFault, ReadAt,
+    Rejected, Rejection, SampleDigest, Span, StateRoot, Uid, Window,
 };
 
 use super::patience::Patience;
 use crate::failure::Failure;
-use crate::node::{Node, Pace};
+use crate::node::{Node, Pace, Seat};
 use crate::train::assignment;
 
 /// Downloads under way at once.
@@ -25,10 +26,13 @@ const IN_FLIGHT: usize = 8;
 /// A contribution that passed every check.
 pub(super) struct Sound {
     pub(super) uid: Uid,
+    pub(super) hotkey: Hotkey,
     pub(super) object: Content,
     pub(super) body: CheckedBody<Spooled>,
+    pub(super) modified_ms: u64,
+    /// Its claim to have been there before others.
+    pub(super) priority: Priority,
     body_hash: Digest,
-    modified_ms: u64,
 }
 
 /// What a window came to, both by ascending uid.
@@ -36,6 +40,19 @@ pub(super) struct Sound {
 pub(super) struct Judged {
     pub(super) accepted: Vec<Sound>,
     pub(super) rejected: Vec<Rejected>,
+}
+
+impl Judged {
+    /// Refuses what `why` has a reason against.
+    pub(super) fn reject(&mut self, why: impl Fn(&Sound) -> Option<Rejection>) {
+        for sound in std::mem::take(&mut self.accepted) {
+            match why(&sound) {
+                Some(reason) => self.rejected.push(Rejected { uid: sound.uid, reason }),
+                None => self.accepted.push(sound),
+            }
+        }
+        self.rejected.sort_unstable_by_key(|rejected| rejected.uid);
+    }
 }
 
 /// What is known of one seat's contribution so far.
@@ -226,8 +243,10 @@ fn check(
         header.verify_samples(digest)?;
         verified.body_at(&object)?;
         let body = CheckedBody::check(&node.shape, object.clone(), HEADER_BYTES as u64)?;
-        let (uid, object, modified_ms) = (of.uid, object.content(), of.modified_ms);
-        Ok(Sound { uid, object, body, body_hash: header.body_hash, modified_ms })
+        let (object, modified_ms, body_hash) = (object.content(), of.modified_ms, header.body_hash);
+        let priority = priority(node, of, span.window, object.hash);
+        let (uid, hotkey) = (of.uid, of.hotkey);
+        Ok(Sound { uid, hotkey, object, body, modified_ms, priority, body_hash })
     };
     match sound() {
         Ok(sound) => Ok(Ok(sound)),
@@ -238,12 +257,21 @@ fn check(
     }
 }
 
-/// The verdict on every seat. Of equal bodies the one that the storage took first counts.
+/// How early the object is: its hash may have been announced on the chain before it was put.
+fn priority(node: &Node, of: &Origin, window: Window, hash: Digest) -> Priority {
+    let seat = node.directory.seat(of.uid);
+    let announced = seat.and_then(Seat::newest);
+    let announced = announced.filter(|(of, _)| of.window == window && of.hash == hash);
+    let registered = seat.map_or(BlockNumber(u64::MAX), |seat| seat.registered_block);
+    Priority::new(announced.map(|(_, block)| block), of.modified_ms, registered)
+}
+
+/// The verdict on every seat. Of equal bodies the one that was first counts.
 fn verdicts(seats: BTreeMap<Uid, (Hotkey, Progress)>) -> Judged {
-    let mut first: HashMap<Digest, (u64, Uid)> = HashMap::new();
+    let mut first: HashMap<Digest, (Priority, Uid)> = HashMap::new();
     for (_, progress) in seats.values() {
         if let Progress::Arrived(sound) = progress {
-            let this = (sound.modified_ms, sound.uid);
+            let this = (sound.priority, sound.uid);
             let earliest = first.entry(sound.body_hash).or_insert(this);
             *earliest = this.min(*earliest);
         }

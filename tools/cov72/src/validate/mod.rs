@@ -1,7 +1,13 @@
 //! `cov72 validate`: judges the contributions of a network's miners and publishes what counts.
 
+mod archive;
+mod ballot;
+mod case;
+mod equivocation;
 mod judge;
+mod originals;
 mod patience;
+mod referee;
 mod validator;
 
 use std::path::PathBuf;
@@ -16,6 +22,9 @@ use crate::node::{Replica, setup};
 use crate::train::{
     RunFolder, Screen, agree_with_network, append_window, dataset, last_window, stop_on_interrupt,
 };
+pub(crate) use archive::{Archive, FolderArchive, MemoryArchive};
+pub(crate) use case::{Samples, effect};
+pub(crate) use referee::{Scoring, replay};
 pub(crate) use validator::Validator;
 
 const EXAMPLES: &str = "\
@@ -60,13 +69,15 @@ pub(crate) fn run(args: &ValidateArgs) -> Result<(), Failure> {
         let node = setup::join(&config, &run, &layout, keypair, voice, stop).await?;
         let recorded = last_window(&folder)?;
         let shown = Arc::clone(&screen);
+        let archive = Box::new(FolderArchive::of(folder.dir()));
+        let scoring = Scoring { archive, is_aside: true };
         let on_record = Box::new(move |record| {
             append_window(&folder, &record)?;
             shown.judged(&record);
             Ok(())
         });
         let every = config.network.checkpoint_every;
-        let mut validator = Validator::new(node, replica, dataset, every, on_record);
+        let mut validator = Validator::new(node, replica, dataset, every, scoring, on_record)?;
         if let Some(window) = recorded {
             validator.node.trail.skip_to(window.next());
         }

@@ -1,17 +1,21 @@
 //! One validator's window, start to finish: judge, take the step, publish the manifest, follow the
 //! one that counts, hold ready what joiners need.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use bucket::{Body, Bytes, ObjectKey};
 use runtime::dataset::Dataset;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use wire::{
     Accepted, BlockNumber, Content, Digest, Document, Manifest, MergedClaims, Role, SignedManifest,
-    Span, StateRoot, Window, WindowRecord, protocol,
+    Span, StateRoot, Uid, Window, WindowRecord, protocol,
 };
 
 use super::judge::{Judged, judge};
 use super::patience::Patience;
+use super::referee::{Referee, Scoring};
 use crate::failure::Failure;
 use crate::node::{Contribution, Node, Outcome, Publisher, Replica, merge, newest_checkpoint};
 
@@ -25,8 +29,9 @@ type Published = Result<(Window, Digest), Failure>;
 pub(crate) struct Validator {
     pub(crate) node: Node,
     replica: Replica,
-    dataset: Dataset,
+    dataset: Arc<Dataset>,
     patience: Patience,
+    referee: Referee,
     /// The window that the replica's state begins.
     span: Span,
     /// Windows between two published checkpoints.
@@ -47,26 +52,31 @@ struct Opinion {
 }
 
 impl Validator {
-    /// A validator that holds `replica`, the run's first parameters, and nothing else yet.
+    /// A validator that holds `replica`, the run's first parameters, and of an earlier life what
+    /// is in the archive of `scoring`.
     pub(crate) fn new(
         node: Node,
         replica: Replica,
         dataset: Dataset,
         checkpoint_every: u64,
+        scoring: Scoring,
         on_record: OnRecord,
-    ) -> Self {
+    ) -> Result<Self, Failure> {
         let (span, patience) = (node.run.windows.first(), Patience::default());
-        Self {
+        let dataset = Arc::new(dataset);
+        let referee = Referee::new(&node, Arc::clone(&dataset), replica.device(), scoring)?;
+        Ok(Self {
             node,
             replica,
             dataset,
             patience,
+            referee,
             span,
             checkpoint_every,
             checkpoint: None,
             publishing: JoinSet::new(),
             on_record,
-        }
+        })
     }
 
     /// Judges until `windows` are done, or until asked to stop.
@@ -81,6 +91,8 @@ impl Validator {
             let passed = self.node.trail.take(run_id, uid, Role::Validator);
             passed.into_iter().try_for_each(|record| (self.on_record)(record))?;
             if self.span.window.0 >= windows {
+                self.node.voice.doing("measuring the last window");
+                self.referee.absorb(&mut self.node).await?;
                 self.node.voice.doing("waiting for the checkpoint");
                 let published = self.publishing.join_next().await;
                 return self.published(published);
@@ -141,7 +153,10 @@ impl Validator {
                     break;
                 }
                 // The loop catches up, and its trail tells of this window.
-                Outcome::Behind(..) => return Ok(()),
+                Outcome::Behind(..) => {
+                    self.referee.forget();
+                    return Ok(());
+                }
             }
         }
         record.root = self.replica.root();
@@ -159,12 +174,14 @@ impl Validator {
         let (span, clock) = (self.span, Instant::now());
         let window = span.window.0 + 1;
         self.node.voice.doing(&format!("judging window {window}"));
-        let Self { node, dataset, patience, .. } = self;
+        let Self { node, dataset, patience, referee, .. } = self;
         let root = record.parent_root;
         expect_last(node, patience);
-        let judged = judge(node, dataset, root, span, patience).await?;
-        learn_late(node, patience).await;
+        let mut judged = judge(node, dataset, root, span, patience).await?;
+        learn_late(node, patience, &referee.gone()).await;
         record.phases.gather_s = clock.elapsed().as_secs_f64();
+        referee.look(node).await?;
+        let case = referee.sift(node, &mut judged, (span.window, root))?;
         for rejected in &judged.rejected {
             let (uid, reason) = (rejected.uid, &rejected.reason);
             node.voice.say(&format!("window {window}: uid {uid} does not count: {reason}"));
@@ -179,6 +196,7 @@ impl Validator {
         let clock = Instant::now();
         self.publish(&opinion, record).await?;
         record.phases.put_s = clock.elapsed().as_secs_f64();
+        self.referee.begin(&mut self.node, case, &self.replica).await?;
         Ok(Some(opinion))
     }
 
@@ -356,12 +374,16 @@ fn expect_last(node: &Node, patience: &mut Patience) {
 }
 
 /// Contributions to the last window that came after it was closed: their peers are slower than was
-/// thought, or new, and are waited for from here on.
-async fn learn_late(node: &mut Node, patience: &mut Patience) {
+/// thought, or new, and are waited for from here on; not those that are `gone`, or who is always
+/// late could make every window as long as it likes.
+async fn learn_late(node: &mut Node, patience: &mut Patience, gone: &BTreeSet<Uid>) {
     let last = node.last().and_then(|last| node.counted_manifest(last.window).cloned());
     let Some(last) = last else { return };
     let Some(first_ms) = node.block_time_ms(last.first_block) else { return };
     for uid in last.rejected.iter().map(|rejected| rejected.uid) {
+        if gone.contains(&uid) {
+            continue;
+        }
         let Some(hotkey) = node.directory.seat(uid).map(|seat| seat.hotkey) else { continue };
         let Some(bucket) = node.directory.bucket(hotkey) else { continue };
         let key = ObjectKey::contribution(node.run_id, last.window, hotkey);
