@@ -330,7 +330,7 @@ mod tests {
             hotkey: Hotkey([uid as u8; 32]),
             object: None,
             // One of the two is away in every third window.
-            rejection: (uid == 2 && window % 3 == 0).then_some(Rejection::Missing {}),
+            rejection: (uid == 2 && window.is_multiple_of(3)).then_some(Rejection::Missing {}),
             effect: None,
         };
         Evidence {
