@@ -206,10 +206,12 @@ impl Driver for Emulated {
 
     fn free(&self, address: u64, _: usize) {
         // What is recorded uses it again whenever it is played.
-        match &mut self.kept().recording {
-            Some(record) => record.memory.push(address),
-            None => drop(self.allocations().remove(&address)),
+        if let Some(record) = &mut self.kept().recording {
+            record.memory.push(address);
+            return;
         }
+        // Only now: who allocates holds the allocations when asking for what is kept.
+        drop(self.allocations().remove(&address));
     }
 
     fn upload(&self, from: &[u8], to: u64) -> Result<(), GpuError> {

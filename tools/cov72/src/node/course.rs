@@ -45,6 +45,8 @@ pub(super) struct Course {
     pub(super) accused: HashSet<(Window, Hotkey)>,
     /// Second manifests for one window that were looked for.
     pub(super) looked_for: HashSet<ManifestRef>,
+    /// Windows for which a validator announced two, of which its bucket holds one at most.
+    pub(super) doubled: HashSet<(Window, Hotkey)>,
 }
 
 impl Course {
@@ -64,6 +66,7 @@ impl Course {
             accused: HashSet::new(),
             waiting: None,
             looked_for: HashSet::new(),
+            doubled: HashSet::new(),
         }
     }
 
@@ -79,6 +82,7 @@ impl Course {
         self.counted.retain(|window, _| kept.contains(window));
         self.manifests.retain(|(window, ..), _| kept.contains(window));
         self.accused.retain(|(window, _)| kept.contains(window));
+        self.doubled.retain(|(window, _)| kept.contains(window));
         self.void.retain(|manifest| kept.contains(&manifest.window));
         self.forged.retain(|manifest| kept.contains(&manifest.window));
         self.refuted.retain(|(manifest, _)| kept.contains(&manifest.window));

@@ -1,7 +1,7 @@
 //! Manifests by reference: from their authors or whoever mirrors them, checked, remembered; and the
 //! evidence when one validator signed two for one window.
 
-use bucket::{Bucket, Limits, ObjectKey};
+use bucket::{Bucket, Bytes, Limits, ObjectKey, PutMode};
 use wire::protocol::MANIFEST_BYTES_MAX;
 use wire::{
     Digest, Hotkey, Manifest, ManifestRef, SignedManifest, StateRoot, Window, merged_bytes,
@@ -19,7 +19,7 @@ impl Node {
         }
         let mut seen = self.known_of(place).map(|(hash, known)| (hash, known.clone()));
         let key = ObjectKey::window_manifest(self.run_id, wanted.window, wanted.validator);
-        for source in self.directory.mirrors(wanted.validator) {
+        for source in self.manifest_sources(wanted) {
             let Some(found) = self.read_manifest(&source, &key).await else { continue };
             let reference = found.document().reference();
             if reference != (ManifestRef { hash: reference.hash, ..*wanted }) {
@@ -36,6 +36,18 @@ impl Node {
             seen.get_or_insert((reference.hash, found));
         }
         None
+    }
+
+    /// Buckets that may hold it: its author's, those of validators and, if its author announced
+    /// another one beside it, those of everybody.
+    fn manifest_sources(&mut self, wanted: &ManifestRef) -> Vec<Bucket> {
+        let mut sources = self.directory.mirrors(wanted.validator);
+        if self.course.doubled.contains(&(wanted.window, wanted.validator)) {
+            let miners = self.directory.seats().filter(|seat| !seat.validator);
+            let miners: Vec<_> = miners.map(|seat| seat.hotkey).collect();
+            sources.extend(miners.into_iter().filter_map(|hotkey| self.directory.bucket(hotkey)));
+        }
+        sources
     }
 
     /// The manifest, or another one by the same validator for the same window that leads to the
@@ -108,6 +120,30 @@ impl Node {
             if self.course.looked_for.insert(second) {
                 self.manifest(&second).await;
             }
+        }
+        for word in words {
+            for (_, of) in &word.announced {
+                let first = word.on(of.window).map(|(_, first)| first.hash);
+                let is_new = first.is_some_and(|first| first != of.hash)
+                    && self.course.doubled.insert((of.window, word.validator));
+                if let Some(hash) = first.filter(|_| is_new) {
+                    let (window, validator) = (of.window, word.validator);
+                    self.hold_ready(&ManifestRef { window, validator, hash }).await;
+                }
+            }
+        }
+    }
+
+    /// Puts a manifest, if it is in memory, where others find it: its author's bucket holds another
+    /// one by now.
+    async fn hold_ready(&mut self, manifest: &ManifestRef) {
+        let ManifestRef { window, validator, .. } = *manifest;
+        let Some(text) = self.signed_manifest(manifest) else { return };
+        if validator != self.keypair.hotkey() {
+            let key = ObjectKey::window_manifest(self.run_id, window, validator);
+            let put = self.bucket.put(&key, Bytes::from(text), PutMode::Overwrite);
+            // Others may have it, too: nobody waits for this one.
+            let _ = tokio::time::timeout(self.pace.request, put).await;
         }
     }
 

@@ -237,6 +237,8 @@ struct Setting {
 struct Played {
     stage: Arc<Stage>,
     director: Rc<Director>,
+    /// How long it took by the virtual clock, which stands for nothing once the runtime is left.
+    virtual_s: f64,
 }
 
 /// Plays one seed from beginning to end.
@@ -255,19 +257,20 @@ fn perform(setting: &Setting, seed: u64, data: &Path) -> Result<Played, Failure>
         stage.history.add("sim", &format!("{script:?}"));
         let director = Director::new(&stage, &script);
         Rc::clone(&director).play(script).await;
-        Ok(Played { stage, director })
+        let virtual_s = stage.clock.since_ms() as f64 / 1e3;
+        Ok(Played { stage, director, virtual_s })
     })
 }
 
 fn play(args: &SimArgs, seed: u64, data: &Path) -> Result<Report, Failure> {
-    let Played { stage, director } = perform(&args.setting()?, seed, data)?;
+    let Played { stage, director, virtual_s } = perform(&args.setting()?, seed, data)?;
     let events = stage.history.events();
     if let Some(path) = &args.history {
         std::fs::write(path, events.lines.concat())
             .map_err(|error| Failure::io("write", path, &error))?;
     }
     let (crooks, lives) = (director.crooks(), director.lives());
-    Report::new(&stage, &events, &crooks, &lives, args.replay(seed))
+    Report::new(&stage, &events, &crooks, &lives, virtual_s, args.replay(seed))
 }
 
 /// Plays many seeds on all cores, each in a thread of its own; how many failed.

@@ -53,6 +53,7 @@ impl Report {
         events: &Events,
         crooks: &[usize],
         lives: &[u32],
+        virtual_s: f64,
         replay: String,
     ) -> Result<Self, Failure> {
         let nodes = (0..lives.len()).map(|index| {
@@ -72,7 +73,7 @@ impl Report {
             agree: events.violations.is_empty(),
             seed: stage.seed,
             windows: stage.scale.windows,
-            virtual_s: stage.clock.since_ms() as f64 / 1e3,
+            virtual_s,
             history_blake3: events.hash(),
             violations: events.violations.clone(),
             replay,
