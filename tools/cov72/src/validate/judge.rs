@@ -82,6 +82,8 @@ pub(super) async fn judge(
         for (uid, hotkey, fetched) in fetched {
             let progress = match fetched {
                 Fetched::Nothing => Progress::Awaited,
+                // What was read once is known, though the second look found nobody in.
+                Fetched::Silence if matches!(seats[&uid].1, Progress::Doubted(..)) => continue,
                 Fetched::Silence => Progress::Silent,
                 Fetched::Refused(reason) => Progress::Refused(reason),
                 Fetched::Failed(failure) => return Err(failure),
@@ -159,15 +161,16 @@ enum Fetched {
     Object(Spooled, u64),
 }
 
-/// Looks for every contribution that is still awaited.
+/// Looks for every contribution that is still awaited, and again at what is doubted.
 async fn fetch(
     node: &mut Node,
     span: Span,
     seats: &BTreeMap<Uid, (Hotkey, Progress)>,
 ) -> Vec<(Uid, Hotkey, Fetched)> {
-    let awaited = seats
-        .iter()
-        .filter(|(_, (_, progress))| matches!(progress, Progress::Awaited | Progress::Silent));
+    let awaited = seats.iter().filter(|(_, (_, progress))| match progress {
+        Progress::Awaited | Progress::Silent | Progress::Doubted(..) => true,
+        Progress::Arrived(_) | Progress::Refused(_) => false,
+    });
     let awaited: Vec<_> = awaited.map(|(uid, (hotkey, _))| (*uid, *hotkey)).collect();
     let mut looks = Vec::new();
     let (pace, bytes) = (node.pace, node.shape.object_bytes());
