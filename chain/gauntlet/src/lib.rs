@@ -13,6 +13,7 @@ mod draw;
 mod history;
 mod loss_score;
 mod outcome;
+mod oversized;
 mod plackett_luce;
 mod probes;
 mod proof;
@@ -27,6 +28,7 @@ mod weights;
 
 pub use book::Book;
 pub use draw::Secret;
+pub use oversized::oversized;
 pub use probes::{assigned_probes, random_probes};
 pub use rules::Terms;
 pub use selection::Selection;

@@ -64,6 +64,11 @@ impl<S: ReadAt> CheckedBody<S> {
         self.at
     }
 
+    /// L2 norm of all that it sends.
+    pub fn whole_norm(&self) -> f64 {
+        self.norms.iter().map(|norm| f64::from(*norm).powi(2)).sum::<f64>().sqrt()
+    }
+
     pub(super) fn norm(&self, section: usize) -> f32 {
         self.norms[section]
     }

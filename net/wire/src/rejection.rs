@@ -64,6 +64,9 @@ rejections! {
     /// Part of it is another contribution's, which came first.
     "copied": Copied { of: Uid, window: Window, copied_permille: u16 } =>
         "{copied_permille} of 1000 of its values are those of uid {of} in window {window}";
+    /// So much larger than the others' that it can only be meant to outweigh them.
+    "oversized": Oversized { of_median_permille: u64 } =>
+        "its norm is {of_median_permille} thousandths of the median's";
     /// The peer signed two contributions for one window.
     "equivocated": Equivocated { first: Digest, second: Digest } =>
         "its peer signed two contributions for this window, {first} and {second}";

@@ -1,5 +1,5 @@
 //! Trains honestly and puts one huge value into every tensor, which pulls its norm, and with it the
-//! whole step, up. The outer step cuts it to the median norm; the loss after it rises.
+//! whole step, up. So far above the median it does not count.
 
 use wire::{SparseTensor, Window};
 

@@ -1,6 +1,5 @@
 //! Trains honestly and sends it several times as large, to count for more than others. The outer
-//! step cuts it to the median norm; the measurement does not, and shows the loss that so large a
-//! step leads to.
+//! step would cut it to the median norm; so far above the median it does not count at all.
 
 use wire::{SparseTensor, Window};
 

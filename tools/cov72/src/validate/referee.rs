@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bucket::{Bytes, ObjectKey};
 use gauntlet::rules::{ASSIGNED_PROBES, MEASURED_STEP, RANDOM_PROBES};
-use gauntlet::{Book, Secret, Terms, assigned_probes, random_probes};
+use gauntlet::{Book, Secret, Terms, assigned_probes, oversized, random_probes};
 use model::LossMeter;
 use runtime::Device;
 use runtime::dataset::Dataset;
@@ -97,8 +97,8 @@ impl Referee {
         })
     }
 
-    /// Takes out of `judged` what is copied, and whatever there is no room for; the case that is to
-    /// be measured.
+    /// Takes out of `judged` what is copied or oversized, and whatever there is no room for; the
+    /// case that is to be measured.
     pub(super) fn sift(
         &mut self,
         node: &Node,
@@ -107,6 +107,9 @@ impl Referee {
     ) -> Result<Case, Failure> {
         let copies = self.originals.copies(&judged.accepted, &node.shape, &self.secret, window)?;
         judged.reject(|sound| copies.get(&sound.uid).cloned());
+        let norms = judged.accepted.iter().map(|sound| (sound.uid, sound.body.whole_norm()));
+        let oversized = oversized(&norms.collect::<Vec<_>>());
+        judged.reject(|sound| oversized.get(&sound.uid).cloned());
         let sound: Vec<(Uid, Hotkey)> =
             judged.accepted.iter().map(|sound| (sound.uid, sound.hotkey)).collect();
         let mut entries: Vec<Entry> = judged.accepted.iter().map(Entry::from).collect();
