@@ -72,9 +72,9 @@ pub const HARM_KNOWN_MIN: u32 = 4;
 /// Windows for which a barred peer does not count. Lowering this makes copying a business.
 pub const BAR_WINDOWS: u32 = 20;
 
-/// Norm of a contribution, as a multiple of the window's median, above which it does not count. The
-/// outer step cuts norms to the median anyway, so whoever exceeds it means to be measured as more. A
-/// peer that missed windows sends more at once: at most as many times as much as it missed.
+/// Norm of a contribution, as a multiple of the window's median, above which it does not count: the
+/// outer step cuts norms to the median anyway, so whoever exceeds it means to be measured as more.
+/// A peer that missed windows sends more at once, at most as many times as much as it missed.
 /// Lowering this refuses peers that come back; raising it lets more of a bad update be measured.
 pub const NORM_MEDIANS_MAX: f64 = 8.0;
 /// Contributions below which no norm is called unusual. Lowering this lets one peer judge another.
