@@ -34,7 +34,8 @@ pub(crate) struct Part<S> {
 }
 
 impl Bucket {
-    /// Reads a whole object. For large ones, [`Bucket::download`] reads ranges in parallel.
+    /// Reads a whole object. For large ones, [`Spool::fetch`](crate::Spool::fetch) reads ranges in
+    /// parallel.
     ///
     /// # Errors
     /// There is none, it is larger than the limit (its body is then not read), or time ran out.
