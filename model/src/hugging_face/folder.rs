@@ -4,8 +4,9 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensorError;
@@ -104,7 +105,9 @@ pub(super) fn save<N: AsRef<str> + Ord + fmt::Display, V: View>(
     saved.map_err(|error| match error {
         SafeTensorError::IoError(source) => io("write", path)(source),
         other => io("write", path)(std::io::Error::other(other)),
-    })
+    })?;
+    // The library makes files that nobody but their owner reads; models are for others.
+    std::fs::set_permissions(path, Permissions::from_mode(0o644)).map_err(io("write", path))
 }
 
 /// A folder that is seen under its name only once all of it is on the disk.

@@ -104,12 +104,12 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
         }));
     }
     eprintln!(
-        "{} tensors, {:.1} MB as {}, in {} of {} files",
+        "{} tensors, {:.1} MB as {}, in {} files of {}",
         exported.tensors,
         exported.bytes as f64 / 1e6,
         dtype.name(),
-        args.out.display(),
-        exported.files
+        exported.files,
+        args.out.display()
     );
     if tokenizer.is_none() {
         eprintln!("no tokenizer goes with it; give one by --tokenizer if the model has one");
