@@ -3,10 +3,11 @@
 //! Read in this order: `presets` says what models there are, `params` where its tensors lie,
 //! `llama` how it computes, `rank` and `trainer` how inner steps run on one or more ranks,
 //! `loss_meter` what a contribution does to the loss, `sparseloco` what leaves the node,
-//! `checkpoint` what survives it.
+//! `checkpoint` what survives it, `hugging_face` what others can read of it.
 
 mod checkpoint;
 mod error;
+pub mod hugging_face;
 mod init;
 mod llama;
 mod loss_meter;
@@ -20,7 +21,7 @@ pub mod sparseloco;
 mod tokenizer;
 mod trainer;
 
-pub use checkpoint::{CheckpointStore, Damaged, Progress, Saved, Snapshot};
+pub use checkpoint::{CheckpointStore, Damaged, Progress, Saved, SavedParams, Snapshot};
 pub use error::ModelError;
 pub use init::initial_params;
 pub use llama::MicroBatch;

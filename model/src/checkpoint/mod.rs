@@ -63,6 +63,36 @@ pub struct Saved {
     pub progress: Progress,
 }
 
+/// The shared parameters of one checkpoint, for whoever needs nothing else of it.
+#[derive(Clone, Debug)]
+pub struct SavedParams {
+    /// A safetensors file that matches its hash.
+    pub file: PathBuf,
+    /// Place in the run.
+    pub progress: Progress,
+}
+
+impl SavedParams {
+    /// Those of the checkpoint folder `path`.
+    ///
+    /// # Errors
+    /// Something of it is missing, damaged, or of another model than `layout` is of.
+    pub fn of(path: &Path, layout: &Layout) -> Result<Self, String> {
+        let (file, progress) = read::params(path, layout)?;
+        Ok(Self { file, progress })
+    }
+
+    /// The newest under `checkpoints`, as long as it is whole: nothing older is taken in its place.
+    ///
+    /// # Errors
+    /// There is none, or as [`SavedParams::of`].
+    pub fn newest(checkpoints: &Path, layout: &Layout) -> Result<Self, String> {
+        let folders = write::folders(checkpoints).map_err(|error| error.to_string())?;
+        let none = || format!("{} holds no checkpoint", checkpoints.display());
+        Self::of(folders.last().ok_or_else(none)?, layout)
+    }
+}
+
 /// A checkpoint that cannot be used, and why.
 #[derive(Clone, Debug)]
 pub struct Damaged {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
 use runtime::Buffer;
@@ -10,6 +10,9 @@ use safetensors::SafeTensors;
 use wire::{Digest, Layout};
 
 use super::{FORMAT, FileEntry, INDEX, Index, Progress, Snapshot};
+
+/// The file of the shared parameters.
+const PARAMS: &str = "params.safetensors";
 
 /// Why a checkpoint folder cannot be used.
 pub(super) enum Unusable {
@@ -52,6 +55,25 @@ pub(super) fn read(
     read("residual", &mut lock(&into.residual))?;
     into.progress = index.progress.clone();
     Ok(index.progress)
+}
+
+/// Where the parameters of the checkpoint at `path` lie, in a file that matches its hash.
+pub(super) fn params(path: &Path, layout: &Layout) -> Result<(PathBuf, Progress), String> {
+    let index = read_index(&path.join(INDEX))?;
+    if index.layout != layout.hash() {
+        return Err(format!("{} is of another model", path.display()));
+    }
+    let entry = index.files.iter().find(|entry| entry.name == PARAMS);
+    let entry = entry.ok_or_else(|| format!("{INDEX} does not list {PARAMS}"))?;
+    let file = path.join(PARAMS);
+    let mut hasher = blake3::Hasher::new();
+    File::open(&file)
+        .and_then(|mut file| std::io::copy(&mut file, &mut hasher))
+        .map_err(|error| format!("{}: {error}", file.display()))?;
+    if Digest(*hasher.finalize().as_bytes()) != entry.blake3 {
+        return Err(format!("{} does not match its hash", file.display()));
+    }
+    Ok((file, index.progress))
 }
 
 /// Values that a file of f32 tensors holds: what its header, whose length comes first, leaves.

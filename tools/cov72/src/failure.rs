@@ -5,6 +5,7 @@ use std::{fmt, io};
 
 use bucket::BucketError;
 use chain::ChainError;
+use model::hugging_face::InteropError;
 use model::sparseloco::SparseLocoError;
 use model::{ModelError, TokenizerError};
 use runtime::RuntimeError;
@@ -155,6 +156,24 @@ impl From<ChainError> for Failure {
             ChainError::Damaged { .. } | ChainError::NotAChain { .. } => Self::damaged(error),
             ChainError::DiskFull { .. } => Self::ours(error),
             _ => Self::refused(error),
+        }
+    }
+}
+
+impl From<InteropError> for Failure {
+    fn from(error: InteropError) -> Self {
+        match error {
+            InteropError::Io { .. } => Self::ours(error),
+            InteropError::Occupied { .. } => Self::precondition(error),
+            InteropError::Damaged { .. } => Self::damaged(error),
+            InteropError::Unsupported { .. }
+            | InteropError::NoKey { .. }
+            | InteropError::NoTensor { .. }
+            | InteropError::OtherTensor { .. }
+            | InteropError::Foreign { .. }
+            | InteropError::Vocabulary { .. } => Self::usage(error),
+            InteropError::Tokenizer(error) => error.into(),
+            InteropError::Model(error) => error.into(),
         }
     }
 }

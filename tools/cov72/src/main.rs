@@ -9,7 +9,9 @@ mod config;
 mod data;
 mod device;
 mod explain;
+mod export;
 mod failure;
+mod import;
 mod init;
 mod localnet;
 mod node;
@@ -34,6 +36,8 @@ enum Command {
     Validate(validate::ValidateArgs),
     Explain(explain::ExplainArgs),
     Data(data::DataArgs),
+    Export(export::ExportArgs),
+    Import(import::ImportArgs),
     Sim(sim::SimArgs),
     Bench(bench::Cli),
 }
@@ -46,6 +50,8 @@ fn main() -> ExitCode {
         Command::Validate(args) => validate::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Data(args) => data::run(args),
+        Command::Export(args) => export::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Bench(args) => measure(&args),
     };
