@@ -21,13 +21,12 @@ use crate::{Action, Body, Bucket, BucketError, Limits, ObjectKey};
 /// Largest object that goes in one request.
 const WHOLE_BYTES_MAX: u64 = 64 << 20;
 /// Bounds of a part; S3 takes 5 MiB to 5 GiB, and at most 10,000 of them.
-const PART_BYTES_MIN: u64 = 8 << 20;
+const PART_BYTES_MIN: u64 = 16 << 20;
 const PART_BYTES_MAX: u64 = 64 << 20;
 /// Parts that an object has as long as the bounds of one allow it.
-const PARTS_AIM: u64 = 128;
-/// Parts on their way at once. A part is hashed before its first byte goes, so they are many and
-/// small: the others keep the link busy meanwhile, also at the end.
-const PARTS_IN_FLIGHT: usize = 8;
+const PARTS_AIM: u64 = 64;
+/// Parts on their way at once.
+const PARTS_IN_FLIGHT: usize = 4;
 
 /// What a put does with an object that is already there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -301,10 +300,10 @@ mod tests {
 
     #[test]
     fn parts_stay_within_the_bounds_of_the_service() {
-        for (object_mib, part_mib) in [(65, 8), (1_024, 8), (2_048, 16), (100_000, 64)] {
+        for (object_mib, part_mib) in [(65, 16), (1_024, 16), (2_048, 32), (100_000, 64)] {
             assert_eq!(part_bytes(object_mib << 20), part_mib << 20, "{object_mib} MiB");
         }
         // 10,000 parts of the largest size hold 640 GB.
-        assert_eq!(part_bytes(1_025 << 20), 9 << 20);
+        assert_eq!(part_bytes(1_025 << 20), 17 << 20);
     }
 }

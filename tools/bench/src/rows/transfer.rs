@@ -18,8 +18,8 @@ use crate::timing::Times;
 /// Bytes of one object: a twentieth of a payload of the 72B model.
 const OBJECT_BYTES: usize = 71 << 20;
 /// What the bucket cuts such an upload into, and how many of them it sends at once.
-const PART_BYTES: usize = 8 << 20;
-const PARTS_AT_ONCE: usize = 8;
+const PART_BYTES: usize = 16 << 20;
+const PARTS_AT_ONCE: usize = 4;
 const GBIT_BYTES_PER_S: f64 = 1e9 / 8.0;
 
 pub(super) fn rows(bench: &Bench) -> Result<Vec<Row>, BenchError> {
