@@ -86,7 +86,7 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
         params: &origin.params,
         out: &args.out,
         dtype,
-        file_bytes_max: args.file_mb * 1_000_000,
+        file_bytes_max: args.file_mb.saturating_mul(1_000_000),
         tokenizer: tokenizer.as_deref(),
         card: &card(&origin, dtype),
         on_tensor: &|tensors| bar.set_position(tensors as u64),
