@@ -29,7 +29,7 @@ pub use loss_meter::{LossMeter, SampleLoss, SampleSource};
 pub use memory::{MemoryPlan, available_memory, file_memory, peak_memory};
 pub use mirror::Mirror;
 pub use params::{ParamTable, Partition, Split, layout_of};
-pub use presets::{Preset, preset, preset_names};
+pub use presets::{Preset, fine_tuning, preset, preset_names};
 pub use rank::Moments;
 pub use schedule::{rate_factor, restart_factor};
 pub use tokenizer::{

@@ -30,6 +30,21 @@ pub fn preset_names() -> impl Iterator<Item = &'static str> {
     MODELS.iter().map(|(name, _)| *name)
 }
 
+/// `inner` with the numbers that suit answering questions rather than learning a language: those
+/// of the published second stage, with its rate held after the warm-up, for how long a run will be
+/// is not known when it starts. What is left of it is how many samples make a step.
+pub fn fine_tuning(inner: Inner, model: &ModelSpec) -> Inner {
+    let learning_rate = if is_small(model) { 2e-4 } else { 5e-6 };
+    let Optimizer::AdamW { beta1, beta2, eps, .. } = inner.optimizer;
+    let optimizer = Optimizer::AdamW { learning_rate, beta1, beta2, eps, weight_decay: 0.01 };
+    Inner { clip_norm: 1.0, optimizer, schedule: schedule::warmup_constant(30), ..inner }
+}
+
+/// Models below the published sizes are for one machine and a minute or an hour of it.
+fn is_small(model: &ModelSpec) -> bool {
+    model.seq_len < 2048
+}
+
 /// The sizes of the published runs follow the deployed code where it and the paper differ:
 /// feed-forward widths are rounded up to 256, and 72B has Gemma's 262,144 tokens and a tied head.
 ///
@@ -54,8 +69,7 @@ const fn spec(extents: [usize; 7], rope_theta: f64, norm_eps: f64, tied: bool) -
 
 impl Preset {
     fn of(name: &'static str, model: &ModelSpec) -> Self {
-        // Models below the published sizes are for one machine and a minute or an hour of it.
-        let small = model.seq_len < 2048;
+        let small = is_small(model);
         let (learning_rate, schedule) = if small {
             (2e-3, schedule::warmup_cosine(30, 420, None))
         } else {

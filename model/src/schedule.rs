@@ -65,6 +65,17 @@ pub fn covenant_anneal() -> Schedule {
     }
 }
 
+/// Warm-up from almost nothing, then the same rate throughout.
+pub fn warmup_constant(warmup_steps: u64) -> Schedule {
+    Schedule::Anneal {
+        start_factor: 1e-6,
+        warmup_steps,
+        peak_factor: 1.0,
+        decay_steps: 0,
+        floor_factor: 1.0,
+    }
+}
+
 /// Warm-up from almost nothing, then a cosine down to a tenth.
 pub fn warmup_cosine(warmup_steps: u64, cosine_steps: u64, flat: Option<Flat>) -> Schedule {
     Schedule::WarmupCosine {
@@ -81,6 +92,16 @@ mod tests {
     use super::*;
 
     const BASE: f64 = 1.17e-4;
+
+    #[test]
+    fn a_rate_that_is_held_warms_up_first() {
+        let schedule = warmup_constant(30);
+        assert_eq!(rate_factor(&schedule, 0), 1e-6);
+        assert!((rate_factor(&schedule, 15) - 0.5).abs() < 1e-6);
+        for step in [30, 31, 1_000_000] {
+            assert_eq!(rate_factor(&schedule, step), 1.0, "step {step}");
+        }
+    }
 
     fn close(schedule: &Schedule, step: u64, expected: f64) {
         let rate = BASE * rate_factor(schedule, step);

@@ -4,6 +4,7 @@
 //! after each. In the byte vocabulary (256 tokens) the end of a document is byte 0, so a text must
 //! not contain it.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use runtime::dataset::Dataset;
@@ -164,6 +165,30 @@ impl Tokenizer {
         Ok(())
     }
 
+    /// The tokens of `text`, without special tokens but those it spells out, and for each the bytes
+    /// of the text that it stands for. White space that a token stands for besides may be left out.
+    ///
+    /// # Errors
+    /// The text holds byte 0 (byte vocabulary).
+    pub fn encode_with_places(
+        &self,
+        text: &str,
+    ) -> Result<(Vec<u32>, Vec<Range<usize>>), TokenizerError> {
+        match self {
+            Self::Byte => {
+                let mut tokens = Vec::with_capacity(text.len());
+                self.encode(text.as_bytes(), &mut tokens)?;
+                Ok((tokens, (0..text.len()).map(|at| at..at + 1).collect()))
+            }
+            Self::Json(json) => {
+                let encoding = json.inner.encode(text, false);
+                let encoding = encoding.map_err(|source| TokenizerError::Encode { source })?;
+                let places = encoding.get_offsets().iter().map(|&(start, end)| start..end);
+                Ok((encoding.get_ids().to_vec(), places.collect()))
+            }
+        }
+    }
+
     /// The text of `tokens`, special tokens included; what is no text becomes U+FFFD.
     pub fn decode(&self, tokens: &[u32]) -> String {
         match self {
@@ -246,6 +271,16 @@ mod tests {
         assert_eq!(encoded(&tokenizer, "the cat ate"), [1, 2, 0]);
         assert_eq!(tokenizer.decode(&[1, 2, 7, 3]), "the cat sat");
         assert_eq!(load(JSON, Eos::Named("sat")).unwrap().eos(), 3);
+    }
+
+    #[test]
+    fn tokens_come_with_the_bytes_they_stand_for() {
+        let (tokens, places) = Tokenizer::Byte.encode_with_places("né").unwrap();
+        assert_eq!((tokens, places), (vec![110, 195, 169], vec![0..1, 1..2, 2..3]));
+        let tokenizer = load(JSON, Eos::WellKnown).unwrap();
+        let (tokens, places) = tokenizer.encode_with_places("né cat</s> the").unwrap();
+        assert_eq!(tokens, [0, 2, 4, 1]);
+        assert_eq!(places, [0..3, 4..7, 7..11, 12..15]);
     }
 
     #[test]

@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use runtime::dataset::{
-    BatchRules, Dataset, DatasetError, DatasetWriter, Description, IGNORE, NpyWriter, Provenance,
-    SAMPLE_TOKENS, Shard, Written, fill_batch, sample_digest, sample_id, synth,
+    BatchRules, Conversations, Dataset, DatasetError, DatasetWriter, Description, IGNORE,
+    NpyWriter, Provenance, SAMPLE_TOKENS, Shard, Targets, Written, fill_batch, masked_sample_id,
+    sample_digest, sample_id, synth,
 };
 
-const RULES: BatchRules = BatchRules { seq_len: 256, vocab: 50_000, eos: Some(3) };
+const RULES: BatchRules =
+    BatchRules { seq_len: 256, vocab: 50_000, targets: Targets::Text { eos: Some(3) } };
 
 fn provenance() -> Provenance {
     Provenance {
@@ -17,6 +19,7 @@ fn provenance() -> Provenance {
         entropy_nats_per_token: None,
         seed: None,
         source: "counting".to_string(),
+        conversations: None,
     }
 }
 
@@ -73,6 +76,109 @@ fn targets_are_inputs_shifted_within_a_row_without_the_end_of_documents() {
         let ignored = at % 256 == 255 || token + 1 == 3;
         assert_eq!(target, if ignored { IGNORE } else { token + 1 });
     }
+}
+
+/// Two samples of conversations: in the first every third token is part of an answer, in the
+/// second only its last two.
+fn conversations(dir: &Path) -> Dataset {
+    let mut writer = DatasetWriter::create(dir, 2048).unwrap();
+    let tokens: Vec<u32> = (0..2 * 2048).collect();
+    let mut masks = [[0; SAMPLE_TOKENS]; 2];
+    (0..SAMPLE_TOKENS).step_by(3).for_each(|at| masks[0][at] = 1);
+    masks[1][2046..].fill(1);
+    for (sample, mask) in tokens.chunks(SAMPLE_TOKENS).zip(&masks) {
+        writer.push_masked(sample, mask).unwrap();
+    }
+    let made_of = Conversations {
+        template: "plain".to_string(),
+        count: 2,
+        answer_tokens: 685,
+        row_tokens: 2048,
+    };
+    let written = writer.finish(Provenance { conversations: Some(made_of), ..provenance() });
+    written.unwrap().dataset
+}
+
+#[test]
+fn only_tokens_whose_mask_is_on_are_targets_of_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    let dataset = conversations(dir.path());
+    assert!(dataset.has_mask());
+    assert_eq!(dataset.shards().len(), 2);
+    let rules = BatchRules { targets: Targets::Answers, ..RULES };
+    let (mut inputs, mut targets) = (vec![7; 2 * SAMPLE_TOKENS], vec![7; 2 * SAMPLE_TOKENS]);
+    dataset.fill_batch(&[1, 0], rules, &mut inputs, &mut targets).unwrap();
+    assert_eq!((inputs[0], inputs[2048], inputs[4095]), (2048, 0, 2047));
+    for (at, &target) in targets.iter().enumerate() {
+        let (sample, within) = (1 - at / 2048, at % 2048 + 1);
+        let answered = if sample == 0 { within % 3 == 0 } else { within >= 2046 };
+        // Token 3 ends a document, but the mask alone decides.
+        let counts = within % 256 != 0 && answered;
+        assert_eq!(target, if counts { (sample * 2048 + within) as u32 } else { IGNORE }, "{at}");
+    }
+    // The same samples as text: all but the end of a document.
+    dataset.fill_batch(&[0], RULES, &mut inputs[..2048], &mut targets[..2048]).unwrap();
+    assert_eq!(targets[..4], [1, 2, IGNORE, 4]);
+}
+
+#[test]
+fn answers_of_text_are_refused_with_the_command_that_makes_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let dataset = counting(dir.path(), 2048, u64::MAX).dataset;
+    assert!(!dataset.has_mask());
+    let rules = BatchRules { targets: Targets::Answers, ..RULES };
+    let (mut inputs, mut targets) = (vec![0; SAMPLE_TOKENS], vec![0; SAMPLE_TOKENS]);
+    let error = dataset.fill_batch(&[0], rules, &mut inputs, &mut targets).unwrap_err();
+    assert!(matches!(error, DatasetError::NoMask { .. }), "{error}");
+    assert!(error.to_string().contains("cov72 data chat"), "{error}");
+}
+
+#[test]
+fn a_mask_is_covered_by_ids_and_its_absence_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let dataset = conversations(dir.path());
+    for (_, shard) in dataset.shards() {
+        let (tokens, mask) = (shard.sample(0).unwrap(), shard.mask(0).unwrap());
+        assert_eq!(shard.id(0).unwrap(), masked_sample_id(tokens, mask));
+        shard.verify(0).unwrap();
+    }
+    let about = dataset.description().unwrap();
+    let hash = blake3::hash(dataset.shard(1).unwrap().mask(0).unwrap()).to_hex().to_string();
+    assert_eq!(about.shards[1].mask_blake3.as_ref(), Some(&hash));
+
+    let path = dir.path().join("loss_mask_000001.npy");
+    flip_byte(&path, 128 + 5);
+    let error = Shard::open(dir.path(), 1).unwrap().verify(0).unwrap_err();
+    assert!(matches!(error, DatasetError::IdMismatch { sample: 0, .. }), "{error}");
+
+    let whole = std::fs::read(&path).unwrap();
+    let mut short = NpyWriter::create(&path).unwrap();
+    short.write(&[1u8; 2047]).unwrap();
+    short.finish().unwrap();
+    let error = Dataset::open(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("says 2047 tokens but the shards have 2048"), "{error}");
+
+    std::fs::remove_file(&path).unwrap();
+    let error = Dataset::open(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("loss_mask_000001.npy is missing"), "{error}");
+
+    std::fs::write(&path, whole).unwrap();
+    let description = Description::path(dir.path());
+    let text = std::fs::read_to_string(&description).unwrap();
+    let hash = text.split("\"mask_blake3\": ").nth(1).unwrap()[..66].to_string();
+    std::fs::write(&description, text.replace(&hash, "null")).unwrap();
+    let error = Dataset::open(dir.path()).unwrap_err();
+    assert!(matches!(error, DatasetError::Disagrees { .. }), "{error}");
+}
+
+#[test]
+fn a_writer_of_masks_that_gives_up_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = DatasetWriter::create(dir.path(), 2048).unwrap();
+    writer.push_masked(&[1; SAMPLE_TOKENS], &[1; SAMPLE_TOKENS]).unwrap();
+    writer.push_masked(&[2; SAMPLE_TOKENS], &[0; SAMPLE_TOKENS]).unwrap();
+    drop(writer);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
 #[test]

@@ -11,9 +11,11 @@ mod export;
 mod folder;
 mod import;
 mod names;
+mod params;
 mod tensors;
 
 pub use error::InteropError;
 pub use export::{Export, Exported, export};
 pub use folder::{Dtype, MODEL_FILE, ModelFolder};
 pub use import::{Imported, import};
+pub use params::read_params;

@@ -13,8 +13,10 @@ use crate::{Digest, Hotkey, Keypair, Signature, verify};
 pub trait Document: Serialize + DeserializeOwned {
     /// First bytes of what is signed, so that no document passes for one of another kind.
     const MAGIC: [u8; 8];
-    /// The only version that this program reads.
+    /// The newest version that this program reads.
     const VERSION: u16;
+    /// The oldest version that this program reads.
+    const VERSION_MIN: u16 = Self::VERSION;
     /// Longest text.
     const BYTES_MAX: usize;
     /// What people call it.
@@ -56,7 +58,7 @@ pub trait Document: Serialize + DeserializeOwned {
     /// The version is another one, or a value is out of its range; the first such is named.
     fn check(&self) -> Result<(), DocumentError> {
         let (what, found, known) = (Self::NAME, self.version(), Self::VERSION);
-        if found != known {
+        if !(Self::VERSION_MIN..=known).contains(&found) {
             return Err(DocumentError::Version { what, found, known });
         }
         match self.broken_rule() {

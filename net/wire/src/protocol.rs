@@ -23,9 +23,10 @@ pub const CONTRIBUTION_VERSION: u16 = 1;
 /// Changing this breaks every signed run description.
 pub const RUN_MAGIC: [u8; 8] = *b"COV72RUN";
 
-/// Version of the run description.
-/// Changing this breaks every run id.
-pub const RUN_VERSION: u16 = 1;
+/// Newest version of the run description. Version 1 has neither objective nor genesis; a run that
+/// needs neither is written so, and keeps its id.
+/// Changing this breaks the reading of every newer description.
+pub const RUN_VERSION: u16 = 2;
 
 /// Longest run description, in bytes of its text.
 /// Changing this breaks the reading of runs that name very many shards.

@@ -6,13 +6,16 @@
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::{RUN_BYTES_MAX, RUN_MAGIC, RUN_NAME_BYTES_MAX, RUN_VERSION};
-use crate::{Digest, Document, Hotkey, Inner, ModelSpec, Outer, RunId, Signed, StateRoot, Windows};
+use crate::{
+    Digest, Document, Genesis, Hotkey, Inner, ModelSpec, Objective, Outer, RunId, Signed,
+    StateRoot, Windows,
+};
 
 /// What a run is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunDescription {
-    /// Version of this description, [`RUN_VERSION`].
+    /// Version of this description; see [`RunDescription::version_for`].
     pub version: u16,
     /// What people call the run: lower-case letters, digits and dashes.
     pub name: String,
@@ -30,6 +33,12 @@ pub struct RunDescription {
     pub outer: Outer,
     /// What is trained on.
     pub dataset: Dataset,
+    /// What counts towards the loss. Absent in version 1.
+    #[serde(default, skip_serializing_if = "Objective::is_default")]
+    pub objective: Objective,
+    /// Where the first parameters come from. Absent in version 1.
+    #[serde(default, skip_serializing_if = "Genesis::is_default")]
+    pub genesis: Genesis,
     /// Root of the parameters before the first outer step.
     pub genesis_root: StateRoot,
 }
@@ -60,11 +69,18 @@ impl RunDescription {
     pub fn id(&self) -> RunId {
         RunId(self.hash().0)
     }
+
+    /// The one version that a description with these is of: the first that can say so. Hence a run
+    /// has one encoding, and what could be said in version 1 has the id that it had then.
+    pub fn version_for(objective: Objective, genesis: Genesis) -> u16 {
+        if objective.is_default() && genesis.is_default() { 1 } else { RUN_VERSION }
+    }
 }
 
 impl Document for RunDescription {
     const MAGIC: [u8; 8] = RUN_MAGIC;
     const VERSION: u16 = RUN_VERSION;
+    const VERSION_MIN: u16 = 1;
     const BYTES_MAX: usize = RUN_BYTES_MAX;
     const NAME: &'static str = "run description";
 
@@ -81,7 +97,13 @@ impl Document for RunDescription {
         let name = self.name.as_bytes();
         let named = (1..=RUN_NAME_BYTES_MAX).contains(&name.len());
         let shards = &self.dataset.shards;
+        let version = Self::version_for(self.objective, self.genesis);
         let rules = [
+            (
+                self.version == version,
+                "version",
+                "1 without objective and genesis, and 2 with one of them",
+            ),
             (
                 named && name.iter().copied().all(dash_case),
                 "name",

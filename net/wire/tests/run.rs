@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 use wire::{
-    Aggregation, BlockNumber, Dataset, Digest, Document, DocumentError, Flat, Hotkey, IndexCodec,
-    Inner, Keypair, ModelSpec, Optimizer, Outer, Quantiser, RunDescription, Schedule, Shard,
-    SignedRun, StateRoot, Windows,
+    Aggregation, BlockNumber, Dataset, Digest, Document, DocumentError, Flat, Genesis, Hotkey,
+    IndexCodec, Inner, Keypair, ModelSpec, Objective, Optimizer, Outer, Quantiser, RunDescription,
+    Schedule, Shard, SignedRun, StateRoot, Windows,
 };
 
 fn description() -> RunDescription {
@@ -54,6 +54,8 @@ fn description() -> RunDescription {
             aggregation: Aggregation::Contributors,
         },
         dataset: Dataset { shards: vec![Shard { samples: 5_760, sample_ids: Digest([3; 32]) }] },
+        objective: Objective::Pretrain,
+        genesis: Genesis::Drawn,
         genesis_root: StateRoot([4; 32]),
     }
 }
@@ -162,8 +164,51 @@ fn text_that_is_too_long_is_refused_before_it_is_read() {
 #[test]
 fn a_later_version_asks_for_an_upgrade() {
     let mut run = description();
-    run.version = 2;
-    assert!(matches!(run.check(), Err(DocumentError::Version { found: 2, .. })));
+    run.version = 3;
+    assert!(matches!(run.check(), Err(DocumentError::Version { found: 3, .. })));
+}
+
+/// As a program of version 1 wrote it: no key that it did not know.
+#[test]
+fn a_description_of_version_1_is_read_and_written_as_it_was() {
+    let text = String::from_utf8(description().canonical_bytes()).unwrap();
+    assert!(!text.contains("objective") && !text.contains("\"genesis\""), "{text}");
+    let read = RunDescription::parse(text.as_bytes()).unwrap();
+    assert_eq!((read.objective, read.genesis), (Objective::Pretrain, Genesis::Drawn));
+    assert_eq!(read.canonical_bytes(), text.as_bytes());
+}
+
+fn fine_tuning() -> RunDescription {
+    let (objective, genesis) = (Objective::Sft, Genesis::Given);
+    let version = RunDescription::version_for(objective, genesis);
+    RunDescription { version, objective, genesis, ..description() }
+}
+
+#[test]
+fn objective_and_genesis_are_part_of_the_id_and_survive_their_text() {
+    let run = fine_tuning();
+    assert_eq!(RunDescription::parse(&run.canonical_bytes()).unwrap(), run);
+    let ids = [
+        description().id(),
+        run.id(),
+        RunDescription { objective: Objective::Pretrain, ..fine_tuning() }.id(),
+        RunDescription { genesis: Genesis::Drawn, ..fine_tuning() }.id(),
+    ];
+    assert!((1..4).all(|at| !ids[..at].contains(&ids[at])), "{ids:?}");
+    let text = String::from_utf8(run.canonical_bytes()).unwrap();
+    let unknown = text.replace("\"sft\"", "\"rlhf\"");
+    let error = RunDescription::parse(unknown.as_bytes()).unwrap_err().to_string();
+    assert!(error.contains("unknown variant `rlhf`"), "{error}");
+}
+
+#[test]
+fn a_run_has_one_version() {
+    for run in [
+        RunDescription { version: 2, ..description() },
+        RunDescription { version: 1, ..fine_tuning() },
+    ] {
+        assert!(matches!(run.check(), Err(DocumentError::Value { key: "version", .. })));
+    }
 }
 
 proptest! {

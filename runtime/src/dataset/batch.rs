@@ -1,12 +1,25 @@
 //! Samples to batches: inputs and targets `[samples * 2048 / seq_len, seq_len]`, row by row.
 //!
-//! The target of a token is its successor within the row. The last of a row has none, and the end
-//! of a document is never one: both are [`IGNORE`]. Buffers are the caller's; nothing is allocated.
+//! The target of a token is its successor within the row. The last of a row has none, and what is
+//! no target by [`Targets`] is none here: both are [`IGNORE`]. Buffers are the caller's; nothing is
+//! allocated.
 
 use super::{Dataset, DatasetError, SAMPLE_TOKENS, Shard};
 
 /// The target that does not count towards the loss.
 pub const IGNORE: u32 = u32::MAX;
+
+/// Which tokens count as targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Targets {
+    /// All of a text.
+    Text {
+        /// Token that ends a document, never a target.
+        eos: Option<u32>,
+    },
+    /// Those whose loss mask is on; a token that ends an answer is one of them.
+    Answers,
+}
 
 /// How tokens become inputs and targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,15 +28,15 @@ pub struct BatchRules {
     pub seq_len: usize,
     /// Size of the model's vocabulary: every token is below it.
     pub vocab: u32,
-    /// Token that ends a document, never a target.
-    pub eos: Option<u32>,
+    /// What counts.
+    pub targets: Targets,
 }
 
 /// Fills `inputs` and `targets`, each `[samples.len() * 2048]`, from samples of one shard.
 ///
 /// # Errors
 /// A sample is beyond the shard, holds a token beyond the vocabulary, or `seq_len` does not divide
-/// 2,048. The buffers then hold part of the batch.
+/// 2,048, or answers are asked for and there is no mask. The buffers then hold part of the batch.
 ///
 /// # Panics
 /// A buffer is not exactly as long as the samples together.
@@ -64,7 +77,7 @@ fn fill<'a>(
     inputs: &mut [u32],
     targets: &mut [u32],
 ) -> Result<(), DatasetError> {
-    let BatchRules { seq_len, vocab, eos } = rules;
+    let BatchRules { seq_len, vocab, targets: which } = rules;
     if seq_len == 0 || !SAMPLE_TOKENS.is_multiple_of(seq_len) {
         return Err(DatasetError::SequenceLength { seq_len });
     }
@@ -77,8 +90,12 @@ fn fill<'a>(
         let range = i * SAMPLE_TOKENS..(i + 1) * SAMPLE_TOKENS;
         inputs[range.clone()].copy_from_slice(tokens);
         let rows = tokens.chunks_exact(seq_len).zip(targets[range].chunks_exact_mut(seq_len));
-        for (row, targets) in rows {
-            shift(row, eos, targets);
+        match which {
+            Targets::Text { eos } => rows.for_each(|(row, targets)| shift(row, eos, targets)),
+            Targets::Answers => {
+                let masks = shard.mask(sample)?.chunks_exact(seq_len);
+                rows.zip(masks).for_each(|((row, targets), mask)| answers(row, mask, targets));
+            }
         }
     }
     Ok(())
@@ -88,6 +105,14 @@ fn fill<'a>(
 fn shift(row: &[u32], eos: Option<u32>, targets: &mut [u32]) {
     for (target, &next) in targets.iter_mut().zip(&row[1..]) {
         *target = if Some(next) == eos { IGNORE } else { next };
+    }
+    targets[row.len() - 1] = IGNORE;
+}
+
+/// Targets of one row of conversations, `[seq_len]`.
+fn answers(row: &[u32], mask: &[u8], targets: &mut [u32]) {
+    for (target, (&next, &counts)) in targets.iter_mut().zip(row[1..].iter().zip(&mask[1..])) {
+        *target = if counts == 0 { IGNORE } else { next };
     }
     targets[row.len() - 1] = IGNORE;
 }

@@ -29,8 +29,25 @@ pub struct Description {
     pub seed: Option<u64>,
     /// Where the tokens are from, for people.
     pub source: String,
+    /// What conversations the tokens are made of; none for text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversations: Option<Conversations>,
     /// The shards, by index.
     pub shards: Vec<ShardDescription>,
+}
+
+/// Conversations as tokens, with a mask of what counts towards the loss.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Conversations {
+    /// `plain`, or the file name of the chat template.
+    pub template: String,
+    /// Conversations.
+    pub count: u64,
+    /// Tokens of their answers.
+    pub answer_tokens: u64,
+    /// Tokens of a row; a conversation lies within one. A divisor of 2,048.
+    pub row_tokens: u32,
 }
 
 /// One shard of a folder.
@@ -43,6 +60,9 @@ pub struct ShardDescription {
     pub samples: u64,
     /// BLAKE3 over its tokens as little-endian bytes, in hexadecimal.
     pub tokens_blake3: String,
+    /// BLAKE3 over its loss mask, in hexadecimal; none if it has no mask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask_blake3: Option<String>,
 }
 
 impl Description {

@@ -122,6 +122,15 @@ pub enum DatasetError {
         /// Samples there are.
         samples: u64,
     },
+    /// Answers asked for where nothing says what an answer is.
+    #[error(
+        "{} has no loss mask beside it, so nothing says which tokens are answers; make shards of \
+         conversations with: cov72 data chat --jsonl FILE --out DIR", .path.display()
+    )]
+    NoMask {
+        /// The token file.
+        path: PathBuf,
+    },
     /// More samples to draw than there are.
     #[error("cannot assign {size} different samples out of {of}; use more data or a smaller size")]
     TooFewSamples {

@@ -27,6 +27,7 @@ impl Dataset {
         let description = Description::read(dir)?;
         let dataset = Self { dir: dir.to_path_buf(), shards, description };
         dataset.agrees_with_description()?;
+        dataset.masks_agree()?;
         Ok(dataset)
     }
 
@@ -46,6 +47,32 @@ impl Dataset {
             said: list(&said, description.samples),
             found: list(&found, self.samples()),
         })
+    }
+
+    /// All shards have a mask or none has, and as many as the description says.
+    fn masks_agree(&self) -> Result<(), DatasetError> {
+        let masked = |(_, shard): &(u32, Shard)| shard.has_mask();
+        let said = self.description.as_ref().map(|description| {
+            description.shards.iter().filter(|shard| shard.mask_blake3.is_some()).count()
+        });
+        let found = self.shards.iter().filter(|shard| masked(shard)).count();
+        let said = said.unwrap_or(if found == 0 { 0 } else { self.shards.len() });
+        match self.shards.iter().find(|shard| !masked(shard)) {
+            Some((index, _)) if found < said => {
+                Err(DatasetError::Missing { path: shard::mask_path(&self.dir, *index) })
+            }
+            _ if found > said => Err(DatasetError::Disagrees {
+                path: Description::path(&self.dir),
+                said: format!("{said} loss masks"),
+                found: format!("{found}"),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it says which tokens count towards the loss: it is made of conversations.
+    pub fn has_mask(&self) -> bool {
+        self.shards().all(|(_, shard)| shard.has_mask())
     }
 
     /// The folder.

@@ -1,8 +1,9 @@
 //! Token shards on disk: which samples a peer trains on, and how they become batches.
 //!
 //! A sample is 2,048 tokens. A shard is `train_000000.npy`, all its tokens as flat little-endian
-//! `u32`, beside `sample_ids_000000.npy`, one `u64` hash per sample. Both are memory-mapped, so a
-//! shard may be far larger than memory. `dataset.json` beside them says what the tokens are.
+//! `u32`, beside `sample_ids_000000.npy`, one `u64` hash per sample, and for conversations
+//! `loss_mask_000000.npy`, one byte per token: 1 for what an answer is made of. All are
+//! memory-mapped, so a shard may be far larger than memory. `dataset.json` says what they are.
 
 mod assignment;
 mod batch;
@@ -18,9 +19,9 @@ pub mod synth;
 mod writer;
 
 pub use assignment::Assignment;
-pub use batch::{BatchRules, IGNORE, fill_batch};
-pub use description::{Description, ShardDescription};
-pub use digest::{sample_digest, sample_id};
+pub use batch::{BatchRules, IGNORE, Targets, fill_batch};
+pub use description::{Conversations, Description, ShardDescription};
+pub use digest::{masked_sample_id, sample_digest, sample_id};
 pub use error::DatasetError;
 pub use folder::Dataset;
 pub use npy::{NpyArray, NpyValue, NpyWriter};

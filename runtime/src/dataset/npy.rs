@@ -1,4 +1,5 @@
-//! Flat `.npy` arrays of little-endian `u32` or `u64`: mapped to read, streamed to write.
+//! Flat `.npy` arrays of little-endian `u32` or `u64`, or of `u8`: mapped to read, streamed to
+//! write.
 //!
 //! A file is the magic `\x93NUMPY`, a version, the header's length, a Python dict literal padded to
 //! 64 bytes, then the values. The dict is read by a strict parser that accepts what numpy writes
@@ -24,6 +25,10 @@ const WRITE_BUFFER_BYTES: usize = 1 << 20;
 pub trait NpyValue: bytemuck::Pod {
     /// Its name in a header.
     const DESCR: &'static str;
+}
+
+impl NpyValue for u8 {
+    const DESCR: &'static str = "|u1";
 }
 
 impl NpyValue for u32 {

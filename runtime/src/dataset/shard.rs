@@ -1,8 +1,12 @@
-//! One shard: `u32` tokens and the `u64` ids of its samples, both mapped.
+//! One shard: `u32` tokens, the `u64` ids of its samples and, for conversations, the loss mask, all
+//! mapped.
 
 use std::path::{Path, PathBuf};
 
-use super::{DatasetError, NpyArray, SAMPLE_TOKENS, sample_id};
+use super::{DatasetError, NpyArray, SAMPLE_TOKENS, masked_sample_id, sample_id};
+
+/// How the names of a shard's files begin.
+const SHARD_FILES: [&str; 3] = ["train_", "sample_ids_", "loss_mask_"];
 
 /// A mapped shard.
 #[derive(Debug)]
@@ -10,16 +14,32 @@ pub struct Shard {
     path: PathBuf,
     tokens: NpyArray<u32>,
     ids: NpyArray<u64>,
+    mask: Option<NpyArray<u8>>,
     samples: u64,
 }
 
 impl Shard {
-    /// Maps shard `index` of the folder `dir`.
+    /// Maps shard `index` of the folder `dir`, with its loss mask where one lies there.
     ///
     /// # Errors
-    /// As [`Shard::open_pair`].
+    /// As [`Shard::open_pair`], or the mask is damaged or not as long as the tokens.
     pub fn open(dir: &Path, index: u32) -> Result<Self, DatasetError> {
-        Self::open_pair(&tokens_path(dir, index), &ids_path(dir, index))
+        let mut shard = Self::open_pair(&tokens_path(dir, index), &ids_path(dir, index))?;
+        let path = mask_path(dir, index);
+        if !path.exists() {
+            return Ok(shard);
+        }
+        let mask = NpyArray::<u8>::open(&path)?;
+        let (tokens, found) = (shard.tokens.values().len(), mask.values().len());
+        if found != tokens {
+            return Err(DatasetError::Disagrees {
+                path,
+                said: format!("{found} tokens"),
+                found: format!("{tokens}"),
+            });
+        }
+        shard.mask = Some(mask);
+        Ok(shard)
     }
 
     /// Maps a file of tokens `[samples * 2048]` and the file of ids `[samples]` beside it. Where
@@ -39,7 +59,7 @@ impl Shard {
         if !token_count.is_multiple_of(SAMPLE_TOKENS) {
             return Err(DatasetError::NotWholeSamples { path, tokens: token_count });
         }
-        Ok(Self { path, tokens, ids, samples: samples as u64 })
+        Ok(Self { path, tokens, ids, mask: None, samples: samples as u64 })
     }
 
     /// The file of tokens.
@@ -66,6 +86,23 @@ impl Shard {
         Ok(&self.tokens.values()[start..start + SAMPLE_TOKENS])
     }
 
+    /// Whether it says which tokens count towards the loss.
+    pub fn has_mask(&self) -> bool {
+        self.mask.is_some()
+    }
+
+    /// Loss mask of one sample, `[2048]`: not 0 where the token counts as a target.
+    ///
+    /// # Errors
+    /// There is no mask, or there are fewer samples.
+    pub fn mask(&self, sample: u64) -> Result<&[u8], DatasetError> {
+        let start = self.checked(sample)? * SAMPLE_TOKENS;
+        match &self.mask {
+            Some(mask) => Ok(&mask.values()[start..start + SAMPLE_TOKENS]),
+            None => Err(DatasetError::NoMask { path: self.path.clone() }),
+        }
+    }
+
     /// Ids of all samples, `[samples]`.
     pub fn ids(&self) -> &[u64] {
         &self.ids.values()[..self.samples as usize]
@@ -79,12 +116,16 @@ impl Shard {
         Ok(self.ids.values()[self.checked(sample)?])
     }
 
-    /// Checks that a sample's tokens still hash to its id.
+    /// Checks that a sample's tokens, and its mask if it has one, still hash to its id.
     ///
     /// # Errors
     /// They do not, or there are fewer samples.
     pub fn verify(&self, sample: u64) -> Result<(), DatasetError> {
-        let (recorded, computed) = (self.id(sample)?, sample_id(self.sample(sample)?));
+        let (recorded, tokens) = (self.id(sample)?, self.sample(sample)?);
+        let computed = match self.has_mask() {
+            true => masked_sample_id(tokens, self.mask(sample)?),
+            false => sample_id(tokens),
+        };
         if recorded != computed {
             let path = self.path.clone();
             return Err(DatasetError::IdMismatch { path, sample, recorded, computed });
@@ -111,6 +152,11 @@ pub(super) fn ids_path(dir: &Path, index: u32) -> PathBuf {
     dir.join(format!("sample_ids_{index:06}.npy"))
 }
 
+/// File of the loss mask of shard `index`.
+pub(super) fn mask_path(dir: &Path, index: u32) -> PathBuf {
+    dir.join(format!("loss_mask_{index:06}.npy"))
+}
+
 /// Indices of the shards that lie in `dir`, ascending.
 pub(super) fn indices(dir: &Path) -> Result<Vec<u32>, DatasetError> {
     let failed = |e| DatasetError::io("read", dir, e);
@@ -123,11 +169,12 @@ pub(super) fn indices(dir: &Path) -> Result<Vec<u32>, DatasetError> {
     Ok(indices)
 }
 
-/// Whether a file name is that of tokens or ids, complete or partial.
+/// Whether a file name is that of tokens, ids or a mask, complete or partial.
 pub(super) fn is_shard_file(name: &str) -> bool {
     let name = name.strip_suffix(".partial").unwrap_or(name);
     let stem = name.strip_suffix(".npy");
-    stem.is_some_and(|stem| index(stem, "train_").or(index(stem, "sample_ids_")).is_some())
+    let is_one = |stem| SHARD_FILES.iter().any(|prefix| index(stem, prefix).is_some());
+    stem.is_some_and(is_one)
 }
 
 /// The six digits behind `prefix`.

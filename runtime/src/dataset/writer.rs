@@ -5,9 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::shard::{ids_path, indices, is_shard_file, tokens_path};
+use super::shard::{ids_path, indices, is_shard_file, mask_path, tokens_path};
 use super::{
-    Dataset, DatasetError, Description, NpyWriter, SAMPLE_TOKENS, ShardDescription, sample_id,
+    Conversations, Dataset, DatasetError, Description, NpyWriter, SAMPLE_TOKENS, ShardDescription,
+    masked_sample_id, sample_id,
 };
 
 /// What a writer is told about its tokens; it counts the rest itself.
@@ -25,6 +26,8 @@ pub struct Provenance {
     pub seed: Option<u64>,
     /// Where the tokens are from, for people.
     pub source: String,
+    /// What conversations they are made of; none for text.
+    pub conversations: Option<Conversations>,
 }
 
 /// What a writer leaves behind.
@@ -54,6 +57,7 @@ struct OpenShard {
     tokens: NpyWriter<u32>,
     ids: NpyWriter<u64>,
     hash: blake3::Hasher,
+    mask: Option<(NpyWriter<u8>, blake3::Hasher)>,
 }
 
 impl DatasetWriter {
@@ -103,16 +107,29 @@ impl DatasetWriter {
                 return Ok(());
             }
             let sample = std::mem::take(&mut self.pending);
-            self.write_sample(&sample)?;
+            self.write_sample(&sample, None)?;
             self.pending = sample;
             self.pending.clear();
         }
         let samples = tokens.chunks_exact(SAMPLE_TOKENS);
         self.pending.extend_from_slice(samples.remainder());
-        samples.into_iter().try_for_each(|sample| self.write_sample(sample))
+        samples.into_iter().try_for_each(|sample| self.write_sample(sample, None))
     }
 
-    fn write_sample(&mut self, sample: &[u32]) -> Result<(), DatasetError> {
+    /// Appends one sample, `[2048]`, with its loss mask: 1 where a token counts as a target.
+    ///
+    /// # Errors
+    /// The disk is full or failing.
+    ///
+    /// # Panics
+    /// They are not a sample's length, or tokens were pushed without a mask before.
+    pub fn push_masked(&mut self, sample: &[u32], mask: &[u8]) -> Result<(), DatasetError> {
+        assert_eq!((sample.len(), mask.len()), (SAMPLE_TOKENS, SAMPLE_TOKENS), "one whole sample");
+        assert!(self.pending.is_empty(), "a dataset has masks for all samples or for none");
+        self.write_sample(sample, Some(mask))
+    }
+
+    fn write_sample(&mut self, sample: &[u32], mask: Option<&[u8]>) -> Result<(), DatasetError> {
         if self.open.as_ref().is_some_and(|shard| shard.ids.len() == self.shard_samples) {
             self.close_shard()?;
         }
@@ -120,27 +137,46 @@ impl DatasetWriter {
             Some(open) => open,
             none => {
                 let index = self.shards.len() as u32;
+                let mask = match mask {
+                    Some(_) => Some(NpyWriter::create(&mask_path(&self.dir, index))?),
+                    None => None,
+                };
                 none.insert(OpenShard {
                     tokens: NpyWriter::create(&tokens_path(&self.dir, index))?,
                     ids: NpyWriter::create(&ids_path(&self.dir, index))?,
                     hash: blake3::Hasher::new(),
+                    mask: mask.map(|mask| (mask, blake3::Hasher::new())),
                 })
             }
         };
         open.hash.update(bytemuck::cast_slice(sample));
         open.tokens.write(sample)?;
-        open.ids.write(&[sample_id(sample)])?;
+        assert_eq!(open.mask.is_some(), mask.is_some(), "masks for all samples or for none");
+        let id = match (&mut open.mask, mask) {
+            (Some((file, hash)), Some(mask)) => {
+                hash.update(mask);
+                file.write(mask)?;
+                masked_sample_id(sample, mask)
+            }
+            _ => sample_id(sample),
+        };
+        open.ids.write(&[id])?;
         self.samples += 1;
         Ok(())
     }
 
     fn close_shard(&mut self) -> Result<(), DatasetError> {
-        let Some(OpenShard { tokens, ids, hash }) = self.open.take() else { return Ok(()) };
+        let Some(OpenShard { tokens, ids, hash, mask }) = self.open.take() else { return Ok(()) };
         let (index, samples) = (self.shards.len() as u32, ids.len());
         tokens.finish()?;
         ids.finish()?;
-        let tokens_blake3 = hash.finalize().to_hex().to_string();
-        self.shards.push(ShardDescription { index, samples, tokens_blake3 });
+        let hex = |hash: blake3::Hasher| hash.finalize().to_hex().to_string();
+        let (tokens_blake3, mut mask_blake3) = (hex(hash), None);
+        if let Some((mask, hash)) = mask {
+            mask.finish()?;
+            mask_blake3 = Some(hex(hash));
+        }
+        self.shards.push(ShardDescription { index, samples, tokens_blake3, mask_blake3 });
         Ok(())
     }
 
@@ -158,7 +194,15 @@ impl DatasetWriter {
             return Err(DatasetError::NothingToWrite { tokens: self.tokens() });
         }
         self.close_shard()?;
-        let Provenance { tokenizer, vocab, eos, entropy_nats_per_token, seed, source } = provenance;
+        let Provenance {
+            tokenizer,
+            vocab,
+            eos,
+            entropy_nats_per_token,
+            seed,
+            source,
+            conversations,
+        } = provenance;
         let description = Description {
             tokenizer,
             vocab,
@@ -168,6 +212,7 @@ impl DatasetWriter {
             entropy_nats_per_token,
             seed,
             source,
+            conversations,
             shards: std::mem::take(&mut self.shards),
         };
         description.write(&self.dir)?;

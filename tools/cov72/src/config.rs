@@ -4,17 +4,19 @@
 //! wrong kind is named with its line and, where one is near, the key that was meant.
 
 mod file;
+mod new_run;
 
 use std::path::{Path, PathBuf};
 
 use model::{MicroBatch, Preset};
 use runtime::Compute;
 use serde::{Deserialize, Serialize};
-use wire::{Inner, ModelSpec, Outer, RunDescription, SignedRun};
+use wire::{Genesis, Inner, ModelSpec, Objective, Outer, RunDescription, SignedRun};
 
 use crate::attack::Plot;
 use crate::device::DeviceName;
 use crate::failure::Failure;
+pub(crate) use new_run::NewRun;
 
 /// Windows of a node in a network that is not told when to stop.
 pub(crate) const WINDOWS_WITHOUT_END: u64 = i64::MAX as u64;
@@ -34,6 +36,9 @@ pub(crate) struct Config {
     pub(crate) seed: u64,
     /// Windows to train, counted from the start of the run.
     pub(crate) windows: u64,
+    /// What counts towards the loss.
+    #[serde(default)]
+    pub(crate) objective: Objective,
     /// The model.
     pub(crate) model: ModelSpec,
     /// The inner loop.
@@ -98,6 +103,10 @@ pub(crate) struct Node {
     pub(crate) dir: PathBuf,
     /// Folder of shards; empty for the built-in synthetic corpus.
     pub(crate) data: PathBuf,
+    /// Folder of the model that the run starts from, if it starts from one: of an imported model,
+    /// of a run, or of one of its checkpoints.
+    #[serde(default)]
+    pub(crate) genesis: PathBuf,
     /// Where to train: `cpu`, `cuda`, `cuda:1` and so on, or for tests `emulated`.
     pub(crate) device: String,
     /// Host threads; 0 for one per core.
@@ -146,12 +155,14 @@ impl Config {
             preset: preset.name.to_string(),
             seed: 0,
             windows: preset.windows,
+            objective: Objective::Pretrain,
             model: preset.model.clone(),
             inner: preset.inner.clone(),
             outer: preset.outer.clone(),
             node: Node {
                 dir: PathBuf::new(),
                 data: PathBuf::new(),
+                genesis: PathBuf::new(),
                 device: "cpu".to_string(),
                 threads: 0,
                 tp: 1,
@@ -186,6 +197,7 @@ impl Config {
             preset: run.name.clone(),
             seed: run.seed,
             windows: WINDOWS_WITHOUT_END,
+            objective: run.objective,
             model: run.model.clone(),
             inner: run.inner.clone(),
             outer: run.outer.clone(),
@@ -210,14 +222,6 @@ impl Config {
         })
     }
 
-    /// The preset that the file at `path` names, if it names one.
-    pub(crate) fn preset_in(path: &Path) -> Result<Option<String>, Failure> {
-        let text = read(path)?;
-        // A file that does not parse is refused, with its line, when it is overlaid.
-        let table: toml::Table = text.parse().unwrap_or_default();
-        Ok(table.get("preset").and_then(|name| name.as_str()).map(str::to_string))
-    }
-
     /// Reads a complete configuration, as [`Config::to_toml`] wrote it.
     pub(crate) fn complete(path: &Path) -> Result<Self, Failure> {
         toml::from_str(&read(path)?).map_err(|error| {
@@ -228,6 +232,14 @@ impl Config {
     /// All of it as TOML.
     pub(crate) fn to_toml(&self) -> String {
         toml::to_string(self).expect("a configuration is plain data")
+    }
+
+    /// Where the first parameters of a run with this configuration come from.
+    pub(crate) fn genesis(&self) -> Genesis {
+        match self.node.genesis.as_os_str().is_empty() {
+            true => Genesis::Drawn,
+            false => Genesis::Given,
+        }
     }
 
     /// What one pass goes through.

@@ -1,5 +1,6 @@
 //! `cov72 data`: make token shards, look inside them, and see which samples a peer is assigned.
 
+mod chat;
 mod inspect;
 mod prepare;
 mod samples;
@@ -20,6 +21,7 @@ pub(crate) struct DataArgs {
 #[derive(Debug, Subcommand)]
 enum DataCommand {
     Prepare(prepare::PrepareArgs),
+    Chat(chat::ChatArgs),
     Synth(synth::SynthArgs),
     Inspect(inspect::InspectArgs),
     Samples(samples::SamplesArgs),
@@ -32,6 +34,7 @@ enum DataCommand {
 pub(crate) fn run(args: DataArgs) -> Result<(), Failure> {
     match args.command {
         DataCommand::Prepare(args) => prepare::run(args),
+        DataCommand::Chat(args) => chat::run(args),
         DataCommand::Synth(args) => synth::run(args),
         DataCommand::Inspect(args) => inspect::run(args),
         DataCommand::Samples(args) => samples::run(args),

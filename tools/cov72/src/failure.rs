@@ -90,6 +90,7 @@ impl From<DatasetError> for Failure {
             | DatasetError::Io { .. }
             | DatasetError::Occupied { .. }
             | DatasetError::NothingToWrite { .. }
+            | DatasetError::NoMask { .. }
             | DatasetError::TokenBeyondVocabulary { .. } => Self::precondition(error),
             DatasetError::Header { .. }
             | DatasetError::Length { .. }

@@ -8,13 +8,13 @@ use bucket::Credentials;
 use chain::{Blocks, Chain, DevChain, DevChainOptions, SystemClock};
 use clap::{Args, ValueEnum};
 use runtime::dataset::Dataset;
-use wire::{BlockNumber, Keypair, Netuid, Note, Role, SignedRun, Windows};
+use wire::{BlockNumber, Keypair, Netuid, Note, Objective, Role, SignedRun, Windows};
 
 use crate::attack::Plot;
-use crate::config::Config;
+use crate::config::{Config, NewRun};
 use crate::failure::Failure;
 use crate::node::setup;
-use crate::train::{RunFolder, dataset, describe};
+use crate::train::{RunFolder, dataset, describe, refuse_unasked};
 
 /// The subnet of a network that `init` makes.
 const NETUID: Netuid = Netuid(72);
@@ -25,6 +25,8 @@ const RAO: u64 = 1_000_000_000;
 const JUDGE_MS: u64 = 3_000;
 /// Where the network's data lies, if it is not its own synthetic corpus.
 const DATA_PLACE: &str = "data.path";
+/// Where the model lies that the network started from, if it started from one.
+const GENESIS_PLACE: &str = "genesis.path";
 /// A node's published key pair.
 const READ_KEY: &str = "read-key.toml";
 
@@ -72,8 +74,17 @@ enum RoleArg {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct NetworkPlan {
     /// Model and training numbers of a new network
-    #[arg(long, value_name = "NAME", default_value = "nano")]
-    pub(crate) preset: String,
+    /// [default: nano]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) preset: Option<String>,
+    /// What counts towards a new network's loss: `pretrain`, every token, or `sft`, answers only
+    /// [default: pretrain]
+    #[arg(long, value_name = "pretrain|sft")]
+    pub(crate) objective: Option<Objective>,
+    /// Start a new network from this model: a folder that `cov72 import` made, a run, or one of its
+    /// checkpoints
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: Option<PathBuf>,
     /// TOML file over the preset, for a new network
     #[arg(long, value_name = "FILE.toml")]
     pub(crate) model: Option<PathBuf>,
@@ -93,6 +104,14 @@ pub(crate) struct NetworkPlan {
     /// Milliseconds between two blocks of a new network's chain
     #[arg(long, value_name = "MS", default_value_t = 250)]
     pub(crate) block_ms: u64,
+}
+
+impl NetworkPlan {
+    /// The run that is asked for, by flags or in the file.
+    fn asked(&self) -> Result<NewRun, Failure> {
+        let (preset, objective) = (self.preset.clone(), self.objective);
+        NewRun { preset, objective, from: self.from.clone() }.or_in(self.model.as_deref())
+    }
 }
 
 /// A network's folder.
@@ -160,9 +179,14 @@ impl NetworkFolder {
 
     /// Makes chain, data and signed run description, the description last.
     pub(crate) fn create(dir: &Path, plan: &NetworkPlan) -> Result<Self, Failure> {
-        let mut config = Config::named(&plan.preset)?;
+        let asked = plan.asked()?;
+        let mut config = asked.config()?;
         if let Some(path) = &plan.model {
             config = config.overlaid(path)?;
+        }
+        if let Some(from) = &plan.from {
+            config.node.genesis =
+                std::path::absolute(from).map_err(|error| Failure::io("find", from, &error))?;
         }
         config.seed = plan.seed;
         config.inner.steps = plan.inner_steps.unwrap_or(config.inner.steps);
@@ -180,10 +204,11 @@ impl NetworkFolder {
         let options = DevChainOptions { blocks, ..DevChainOptions::default() };
         let chain = DevChain::create(&dir.join("chain.sqlite"), options, Arc::new(SystemClock))?;
         let data: Dataset = dataset(&config, &dir)?;
+        refuse_unasked(&config, asked.objective, &data)?;
         let keypair = owner.keypair()?;
         // Its seat takes what validators give to nobody.
         chain.register(NETUID, &keypair)?;
-        let mut run = describe(&config, &data, keypair.hotkey())?;
+        let mut run = describe(&config, &data, keypair.hotkey(), None)?;
         run.windows = Windows {
             first_block: BlockNumber(chain.head()?.number.0 + 1),
             blocks_per_window: (1_000 * plan.window_s / plan.block_ms).max(1),
@@ -194,6 +219,8 @@ impl NetworkFolder {
             let place = place.map_err(|error| Failure::io("find", data.dir(), &error))?;
             owner.replace(DATA_PLACE, place.display().to_string().as_bytes())?;
         }
+        let genesis = config.node.genesis.display().to_string();
+        owner.replace(GENESIS_PLACE, genesis.as_bytes())?;
         owner.keep_run(&SignedRun::sign(run, &keypair)?)?;
         Ok(Self { dir })
     }
@@ -262,6 +289,7 @@ impl NetworkFolder {
             "" => self.dir.join("data"),
             named => PathBuf::from(named),
         };
+        let genesis = std::fs::read_to_string(self.dir.join(GENESIS_PLACE)).unwrap_or_default();
         let bucket = toml::Value::from(plan.bucket.unwrap_or_default()).to_string();
         let read_key = match plan.read_key {
             Some(_) => std::path::absolute(folder.path(READ_KEY))
@@ -295,7 +323,9 @@ impl NetworkFolder {
              [node]\n\
              # Shards of the run's data, and host threads (0: one per core).\n\
              data = {data}\n\
-             threads = {threads}\n",
+             threads = {threads}\n\
+             # The model that the run starts from, if it starts from one.\n\
+             genesis = {genesis}\n",
             role = if plan.role == Role::Miner { "miner" } else { "validator" },
             dir = self.dir.display(),
             run = quoted(&self.dir.join("run.json")),
@@ -305,6 +335,7 @@ impl NetworkFolder {
             faults = quoted(plan.faults.unwrap_or(Path::new(""))),
             attack = toml::Value::from(plan.attack.map(Plot::to_string).unwrap_or_default()),
             data = quoted(&data),
+            genesis = toml::Value::from(genesis.trim()),
             threads = plan.threads,
         ))
     }

@@ -15,6 +15,7 @@ mod import;
 mod init;
 mod localnet;
 mod node;
+mod origin;
 mod sim;
 mod stdout;
 mod train;

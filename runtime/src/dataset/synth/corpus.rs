@@ -61,6 +61,7 @@ fn generate(dir: &Path, seed: u64, samples: u64) -> Result<Dataset, DatasetError
         entropy_nats_per_token: Some(language.entropy_nats_per_byte()),
         seed: Some(seed),
         source: SOURCE.to_string(),
+        conversations: None,
     })?;
     Ok(written.dataset)
 }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use runtime::dataset::{BatchRules, Dataset, DatasetWriter, Provenance, SAMPLE_TOKENS};
+use runtime::dataset::{BatchRules, Dataset, DatasetWriter, Provenance, SAMPLE_TOKENS, Targets};
 
 use super::Bench;
 use crate::BenchError;
@@ -27,7 +27,11 @@ pub(super) fn rows(bench: &Bench) -> Result<Vec<Row>, BenchError> {
     let mut noise = Noise::new(1);
     let batches: Vec<Vec<u64>> =
         (0..64).map(|_| (0..BATCH).map(|_| noise.next() % samples).collect()).collect();
-    let rules = BatchRules { seq_len: SAMPLE_TOKENS, vocab: VOCAB, eos: Some(0) };
+    let rules = BatchRules {
+        seq_len: SAMPLE_TOKENS,
+        vocab: VOCAB,
+        targets: Targets::Text { eos: Some(0) },
+    };
     let fill = |batch: usize, [inputs, targets]: &mut [Vec<u32>; 2]| {
         dataset.fill_batch(&batches[batch % batches.len()], rules, inputs, targets)
     };
@@ -60,6 +64,7 @@ fn write(folder: &Path, samples: u64) -> Result<(), BenchError> {
         entropy_nats_per_token: None,
         seed: Some(2),
         source: "noise of the bench".into(),
+        conversations: None,
     })?;
     Ok(())
 }

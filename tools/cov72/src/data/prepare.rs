@@ -77,6 +77,7 @@ pub(super) fn run(args: PrepareArgs) -> Result<(), Failure> {
         entropy_nats_per_token: None,
         seed: None,
         source: names.join(", "),
+        conversations: None,
     })?;
     let report = Report {
         out: &args.out,

@@ -13,7 +13,7 @@ use wire::{Effect, Evidence, Judgement, Loss, PeerEvidence, RunDescription, Sign
 
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::node::{Replica, Voice, setup};
+use crate::node::{FirstParams, Replica, Voice, setup};
 use crate::train::{RunFolder, agree_with_network, assignment, dataset};
 use crate::validate::{Archive, FolderArchive, Samples, effect, replay as follow};
 
@@ -80,7 +80,8 @@ pub(super) fn replay(
     agree_with_network(run, config, &data)?;
     let layout = model::layout_of(&run.model)?;
     let device = Device::cpu(config.threads()).map_err(model::ModelError::from)?;
-    let mut replica = Replica::genesis(&device, &layout, run)?;
+    let first = FirstParams::of(run, &config.node.genesis);
+    let mut replica = Replica::genesis(&device, &layout, run, &first)?;
     let body = setup::block_on(async {
         let (keypair, stop) = (folder.keypair()?, Arc::new(AtomicBool::new(false)));
         let mut node = setup::join(config, run, &layout, keypair, Arc::new(Quiet), stop).await?;

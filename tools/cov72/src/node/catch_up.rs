@@ -186,7 +186,6 @@ impl Node {
 
     /// Sets the replica to the run's first parameters.
     pub(super) fn restart(&self, replica: &mut Replica) -> Result<(), Failure> {
-        let (model, seed) = (self.run.model.clone(), self.run.seed);
-        replica.fill(|_, values| Ok(model::initial_params(&model, seed, values)?))
+        replica.begin(&self.first, self.run.genesis_root)
     }
 }

@@ -8,6 +8,7 @@ mod catch_up;
 mod checkpoints;
 mod course;
 mod directory;
+mod first_params;
 mod follow;
 mod gather;
 mod manifests;
@@ -36,6 +37,7 @@ use crate::failure::Failure;
 pub(crate) use checkpoints::{Publisher, newest_checkpoint};
 use course::Course;
 pub(crate) use directory::{Directory, Opener, Seat};
+pub(crate) use first_params::FirstParams;
 pub(crate) use gather::{Contribution, merge};
 pub(crate) use replica::{Replica, read, write};
 pub(crate) use rounds::Outcome;
@@ -61,6 +63,7 @@ impl Pace {
 /// What a node is made of.
 pub(crate) struct Parts {
     pub(crate) run: RunDescription,
+    pub(crate) first: FirstParams,
     pub(crate) layout: Layout,
     pub(crate) keypair: Keypair,
     pub(crate) netuid: Netuid,
@@ -81,6 +84,7 @@ pub(crate) struct Parts {
 pub(crate) struct Node {
     pub(crate) run: RunDescription,
     pub(crate) run_id: RunId,
+    first: FirstParams,
     pub(crate) layout: Layout,
     pub(crate) shape: BodyShape,
     pub(crate) keypair: Keypair,
@@ -120,6 +124,7 @@ impl Node {
         let mut node = Self {
             run_id: parts.run.id(),
             run: parts.run,
+            first: parts.first,
             layout: parts.layout,
             shape,
             keypair: parts.keypair,

@@ -8,7 +8,7 @@ use model::sparseloco::{OuterReport, OuterStep};
 use runtime::{Buffer, Device};
 use wire::{BodyShape, Layout, RunDescription, StateRoot, StateTree};
 
-use super::Contribution;
+use super::{Contribution, FirstParams};
 use crate::failure::Failure;
 
 /// One copy of the shared parameters.
@@ -50,11 +50,18 @@ impl Replica {
         device: &Device,
         layout: &Layout,
         run: &RunDescription,
+        first: &FirstParams,
     ) -> Result<Self, Failure> {
-        let mut buffer = device.alloc::<f32>(layout.params());
-        let values = buffer.as_host_mut().expect("genesis is drawn on the CPU");
-        model::initial_params(&run.model, run.seed, values)?;
-        Ok(Self::new(device, layout, run, Arc::new(RwLock::new(buffer))))
+        let buffer = device.alloc::<f32>(layout.params());
+        let mut replica = Self::new(device, layout, run, Arc::new(RwLock::new(buffer)));
+        replica.begin(first, run.genesis_root)?;
+        Ok(replica)
+    }
+
+    /// Sets it to a run's first parameters, whose root is `root`.
+    pub(crate) fn begin(&mut self, first: &FirstParams, root: StateRoot) -> Result<(), Failure> {
+        self.fill(|layout, values| first.fill(layout, values))?;
+        first.confirm(self.root(), root)
     }
 
     /// Where it lives.

@@ -9,7 +9,7 @@ use bucket::{Bucket, Credentials, FaultPlan, Place, PublicPlace, Spool};
 use chain::{Chain, Clock, DevChain, SystemClock};
 use wire::{Keypair, Layout, Netuid, RunDescription};
 
-use super::{Node, Pace, Parts, Voice};
+use super::{FirstParams, Node, Pace, Parts, Voice};
 use crate::config::Config;
 use crate::failure::Failure;
 
@@ -100,6 +100,7 @@ pub(crate) async fn join(
     };
     let parts = Parts {
         run: run.clone(),
+        first: FirstParams::of(run, &config.node.genesis),
         layout: layout.clone(),
         keypair,
         netuid: Netuid(config.network.netuid),

@@ -218,6 +218,7 @@ impl Life {
         };
         Parts {
             run: self.stage.run.clone(),
+            first: self.stage.first_params(),
             layout: self.stage.layout.clone(),
             keypair: self.keypair.clone(),
             netuid: NETUID,
@@ -234,7 +235,8 @@ impl Life {
 
     async fn judge(self, node: Node) -> Result<End, Failure> {
         let stage = &self.stage;
-        let replica = Replica::genesis(&stage.device, &stage.layout, &stage.run)?;
+        let first = stage.first_params();
+        let replica = Replica::genesis(&stage.device, &stage.layout, &stage.run, &first)?;
         let watcher = Arc::clone(&self.watcher);
         let on_record = Box::new(move |record| {
             watcher.record(record);
@@ -275,7 +277,14 @@ impl Life {
         let rounds = Rounds::Network(Box::new(Network::new(node)));
         let plot = stage.plots.get(&self.index);
         let attack = plot.map(|plot| plot.attack(self.keypair.hotkey()));
-        let peer = Peer::start(stage.run.clone(), &stage.layout, learner, rounds, keeper)?;
+        let peer = Peer::start(
+            stage.run.clone(),
+            &stage.first_params(),
+            &stage.layout,
+            learner,
+            rounds,
+            keeper,
+        )?;
         let mut peer = peer.cheating(attack);
         match peer.run(stage.scale.windows).await? {
             model::Stop::Asked => Ok(End::Left),

@@ -21,7 +21,7 @@ use super::quick_chain::QuickChain;
 use crate::attack::{Kind, Plot};
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::node::Pace;
+use crate::node::{FirstParams, Pace};
 use crate::train::describe;
 use crate::validate::MemoryArchive;
 
@@ -123,6 +123,11 @@ impl Stage {
         })
     }
 
+    /// What the run starts from: parameters drawn from its seed.
+    pub(super) fn first_params(&self) -> FirstParams {
+        FirstParams::of(&self.run, Path::new(""))
+    }
+
     /// Whether node `index` is a validator; the first ones are.
     pub(super) fn judges(&self, index: usize) -> bool {
         index < self.scale.validators
@@ -210,6 +215,7 @@ pub(super) fn write_corpus(dir: &Path, is_lesson: bool) -> Result<(), Failure> {
         entropy_nats_per_token: (!is_lesson).then(|| 3f64.ln()),
         seed: Some(0),
         source: "cov72 simulation".to_string(),
+        conversations: None,
     })?;
     Ok(())
 }
@@ -242,6 +248,6 @@ fn describe_run(
     let layout = model::layout_of(&config.model)?;
     let owner = Keypair::from_seed(draw::bytes(seed, "owner"));
     let dataset = Dataset::open(data)?;
-    let run = describe(&config, &dataset, owner.hotkey())?;
+    let run = describe(&config, &dataset, owner.hotkey(), None)?;
     Ok((RunDescription { windows: WINDOWS, ..run }, layout))
 }

@@ -88,6 +88,7 @@ impl World {
         let bucket = self.bucket.clone();
         let parts = Parts {
             run: self.stage.run.clone(),
+            first: self.stage.first_params(),
             layout: self.stage.layout.clone(),
             keypair: keypair(key),
             netuid: NETUID,
@@ -105,7 +106,8 @@ impl World {
 
     fn replica(&self) -> Replica {
         let stage = &self.stage;
-        Replica::genesis(&stage.device, &stage.layout, &stage.run).unwrap()
+        let first = stage.first_params();
+        Replica::genesis(&stage.device, &stage.layout, &stage.run, &first).unwrap()
     }
 
     /// A manifest of window 0 by the node with that key, in which nothing counts.
@@ -225,7 +227,7 @@ async fn two_manifests_for_one_window_are_kept_as_evidence_once() {
 /// What a process keeps of evidence in its node's folder, as somebody else reads it.
 fn kept_on_disk([first, second]: &[Vec<u8>; 2]) -> [ManifestRef; 2] {
     let dir = tempfile::tempdir().unwrap();
-    Screen::new(1, 1, 1, dir.path().to_path_buf()).evidence(first, second);
+    Screen::new(1, 1, None, dir.path().to_path_buf()).evidence(first, second);
     let read = |object: &[u8]| {
         let path = dir.path().join("evidence").join(format!("{}.json", blake3::hash(object)));
         let kept = std::fs::read(path).unwrap();

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use runtime::Compute;
-use wire::RunDescription;
+use wire::{Objective, RunDescription};
 
 use super::folder;
-use crate::config::{Config, Node};
+use crate::config::{Config, NewRun, Node};
 use crate::failure::Failure;
 
 const EXAMPLES: &str = "\
@@ -15,6 +15,7 @@ Examples:
   cov72 train                                a small model on built-in data, a minute or so
   cov72 train --resume --windows 60          the same run, thirty windows more
   cov72 train --preset m12 --data shards/    another model, on shards made by `cov72 data prepare`
+  cov72 train --objective sft --from runs/nano --data talks/   learn the answers of conversations
   cov72 train --config run.toml --json       all numbers from a file, one JSON object on stdout
   cov72 train --config node/run.toml         a miner of a network; see `cov72 init`";
 
@@ -27,6 +28,13 @@ pub(crate) struct TrainArgs {
     /// [default: nano]
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
+    /// What counts towards the loss: `pretrain`, every token, or `sft`, answers only, on shards made
+    /// by `cov72 data chat` [default: pretrain]
+    #[arg(long, value_name = "pretrain|sft")]
+    objective: Option<Objective>,
+    /// Start from this model: a folder that `cov72 import` made, a run, or one of its checkpoints
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    from: Option<PathBuf>,
     /// TOML file over the preset; flags go over the file
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
@@ -86,6 +94,9 @@ impl TrainArgs {
         if let Some(preset) = &self.preset {
             config.preset.clone_from(preset);
         }
+        set(&mut config.objective, &self.objective);
+        let from = self.from.as_ref().and_then(|from| std::path::absolute(from).ok());
+        set(&mut config.node.genesis, &from);
         set(&mut config.windows, &self.windows);
         set(&mut config.inner.steps, &self.inner_steps);
         set(&mut config.seed, &self.seed);
@@ -112,7 +123,7 @@ impl TrainArgs {
     fn alone(&self) -> Result<(Config, Option<Node>), Failure> {
         let config = match self.resume {
             true => Config::complete(&folder::config_path(&self.resumed_dir()?))?,
-            false => Config::named(&self.preset_name()?)?,
+            false => self.asked()?.config()?,
         };
         let resumed = self.resume.then(|| config.node.clone());
         let config = match &self.config {
@@ -122,14 +133,15 @@ impl TrainArgs {
         Ok((config, resumed))
     }
 
-    fn preset_name(&self) -> Result<String, Failure> {
-        let in_file = self.config.as_deref().map(Config::preset_in).transpose()?.flatten();
-        Ok(self.preset.clone().or(in_file).unwrap_or_else(|| "nano".to_string()))
+    /// The run that is asked for, by flags or in the file.
+    pub(super) fn asked(&self) -> Result<NewRun, Failure> {
+        let (preset, objective) = (self.preset.clone(), self.objective);
+        NewRun { preset, objective, from: self.from.clone() }.or_in(self.config.as_deref())
     }
 
     /// The folder to resume, which flags and file may name without all the rest.
     fn resumed_dir(&self) -> Result<PathBuf, Failure> {
-        let mut named = Config::named(&self.preset_name()?)?;
+        let mut named = self.asked()?.config()?;
         if let Some(path) = &self.config {
             named = named.overlaid(path)?;
         }

@@ -2,11 +2,13 @@
 
 use serde_json::Value;
 use wire::{
-    BlockNumber, Dataset, Digest, Hotkey, RunDescription, Shard, StateTree, Windows, protocol,
+    BlockNumber, Dataset, Digest, Genesis, Hotkey, RunDescription, Shard, StateRoot, StateTree,
+    Windows,
 };
 
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::node::FirstParams;
 
 /// On one machine nobody waits for blocks: each window is one, made on demand.
 const LOCAL_WINDOWS: Windows =
@@ -21,17 +23,18 @@ pub(crate) fn describe_dataset(dataset: &runtime::dataset::Dataset) -> Dataset {
     Dataset { shards: shards.collect() }
 }
 
-/// The description of a run on this machine, for which its first parameters are drawn.
+/// The description of a run on this machine, for which its first parameters are drawn or read,
+/// unless their root is known.
 pub(crate) fn describe(
     config: &Config,
     dataset: &runtime::dataset::Dataset,
     owner: Hotkey,
+    known_root: Option<StateRoot>,
 ) -> Result<RunDescription, Failure> {
-    let layout = model::layout_of(&config.model)?;
-    let mut genesis = vec![0.0; layout.params()];
-    model::initial_params(&config.model, config.seed, &mut genesis)?;
+    let genesis_root = known_root.map_or_else(|| genesis_root(config), Ok)?;
+    let (objective, genesis) = (config.objective, config.genesis());
     Ok(RunDescription {
-        version: protocol::RUN_VERSION,
+        version: RunDescription::version_for(objective, genesis),
         name: config.name.clone(),
         owner,
         seed: config.seed,
@@ -40,8 +43,17 @@ pub(crate) fn describe(
         inner: config.inner.clone(),
         outer: config.outer.clone(),
         dataset: describe_dataset(dataset),
-        genesis_root: StateTree::of_params(&layout, &genesis).root(),
+        objective,
+        genesis,
+        genesis_root,
     })
+}
+
+fn genesis_root(config: &Config) -> Result<StateRoot, Failure> {
+    let layout = model::layout_of(&config.model)?;
+    let mut values = vec![0.0; layout.params()];
+    FirstParams::of_config(config).fill(&layout, &mut values)?;
+    Ok(StateTree::of_params(&layout, &values).root())
 }
 
 /// Refuses a configuration whose numbers are not those of the network's run, or data that is not
@@ -57,12 +69,19 @@ pub(crate) fn agree_with_network(
         model: config.model.clone(),
         inner: config.inner.clone(),
         outer: config.outer.clone(),
+        objective: config.objective,
         ..run.clone()
     };
     if let Some(found) = difference(run, &wanted) {
         return Err(Failure::usage(format!(
             "{} = {} contradicts the network's run, where it is {}; leave it out",
             found.key, found.right, found.left
+        )));
+    }
+    if run.genesis == Genesis::Drawn && config.genesis() == Genesis::Given {
+        return Err(Failure::usage(format!(
+            "node.genesis names a model, but run {} draws its first parameters; leave it out",
+            run.id()
         )));
     }
     if describe_dataset(data) == run.dataset {
@@ -86,7 +105,14 @@ pub(super) struct Difference {
 /// The first key in which two descriptions differ. The genesis root comes last, for it differs as a
 /// consequence of others.
 pub(super) fn difference(left: &RunDescription, right: &RunDescription) -> Option<Difference> {
-    let json = |run| serde_json::to_value(run).expect("a description is plain data");
+    let json = |run: &RunDescription| {
+        let mut json = serde_json::to_value(run).expect("a description is plain data");
+        // Told even where a description leaves them out: the version that follows from them tells
+        // nobody anything.
+        json["objective"] = run.objective.name().into();
+        json["genesis"] = serde_json::to_value(run.genesis).expect("plain data");
+        json
+    };
     let (left, right) = (json(left), json(right));
     let mut same_genesis = right.clone();
     same_genesis["genesis_root"] = left["genesis_root"].clone();

@@ -10,6 +10,7 @@ use runtime::dataset::{Assignment, BatchRules, Dataset};
 use runtime::{Buffer, Compute, Device};
 use wire::{Layout, RunDescription, SampleDigest, SparseTensor, Uid, Window};
 
+use super::objective;
 use super::samples::{Lesson, WindowSamples};
 use crate::failure::Failure;
 use crate::node::{read, write};
@@ -66,12 +67,11 @@ impl Learner {
             Some(gpu) => Trainer::on_gpu(&run.model, gpu, tp, threads, micro)?,
         };
         let trainer = if hands.record { trainer.with_recording() } else { trainer };
-        let eos = dataset.description().and_then(|description| description.eos);
         let outer = &run.outer;
         let (k, beta, quantiser) = (outer.k, outer.beta as f32, outer.quantiser);
         let device = trainer.compressing_device();
         Ok(Self {
-            rules: BatchRules { seq_len, vocab: run.model.vocab as u32, eos },
+            rules: objective::rules(run, &dataset),
             micro_batch_samples: hands.micro_batch_samples,
             compressor: Compressor::new(device, layout, k, beta, quantiser),
             run: run.clone(),

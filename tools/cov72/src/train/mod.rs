@@ -9,6 +9,7 @@ mod journal;
 mod keeper;
 mod learner;
 mod network;
+mod objective;
 mod peer;
 mod progress;
 mod rounds;
@@ -23,6 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use model::{MemoryPlan, MicroBatch, Stop, available_memory};
 use runtime::dataset::{Dataset, synth};
 use runtime::{Device, Storage};
+use wire::Objective;
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -38,6 +40,7 @@ pub(crate) use journal::{Steps, append_window, last_window};
 pub(crate) use keeper::Keeper;
 pub(crate) use learner::{Hands, Learner, assignment};
 pub(crate) use network::Network;
+pub(crate) use objective::{refuse_unasked, rules};
 pub(crate) use peer::Peer;
 pub(crate) use progress::{DOING, Screen, human_bytes};
 pub(crate) use rounds::Rounds;
@@ -63,10 +66,17 @@ pub(crate) fn run(args: &TrainArgs) -> Result<(), Failure> {
         )));
     }
     let dataset = dataset(&config, folder.dir())?;
+    if !args.resume && !in_network {
+        refuse_unasked(&config, args.asked()?.objective, &dataset)?;
+    }
+    let samples = config.inner.batch_samples;
     let screen = Arc::new(Screen::new(
         config.windows,
         config.inner.steps,
-        config.inner.batch_samples * wire::protocol::SAMPLE_TOKENS as u64,
+        match config.objective {
+            Objective::Pretrain => Some(samples * wire::protocol::SAMPLE_TOKENS as u64),
+            Objective::Sft => None,
+        },
         folder.dir().to_path_buf(),
     ));
     greet(&screen, &config, &plan, &dataset, &folder);
@@ -146,6 +156,12 @@ fn spared(config: &Config, storage: Storage, has: u64) -> Result<String, Failure
 /// The shards to train on: those asked for, or the built-in corpus, made in `dir` on first use.
 pub(crate) fn dataset(config: &Config, dir: &Path) -> Result<Dataset, Failure> {
     let data = &config.node.data;
+    if config.objective == Objective::Sft && data.as_os_str().is_empty() {
+        return Err(Failure::usage(
+            "--objective sft learns answers, and the built-in corpus has none; make conversations \
+             into shards by cov72 data chat, and name their folder by --data",
+        ));
+    }
     let dataset = if data.as_os_str().is_empty() {
         synth::ensure(&dir.join("data"), CORPUS_SEED, CORPUS_SAMPLES)?
     } else {
@@ -161,6 +177,7 @@ pub(crate) fn dataset(config: &Config, dir: &Path) -> Result<Dataset, Failure> {
             config.model.vocab
         )));
     }
+    objective::check_data(config, &dataset)?;
     let needs = config.inner.steps * config.inner.batch_samples;
     if dataset.samples() < needs {
         return Err(Failure::precondition(format!(
@@ -219,6 +236,7 @@ fn report(
     let facts = Facts {
         preset: config.preset.clone(),
         params: plan.params,
+        objective: config.objective,
         entropy,
         state_root,
         checkpoint,

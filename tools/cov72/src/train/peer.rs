@@ -6,12 +6,13 @@
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use model::{Progress, Snapshot, Stop};
+use model::{Progress, Snapshot, StepReport, Stop};
 use runtime::Buffer;
 use runtime::dataset::Assignment;
 use tokio::time::Instant;
 use wire::{
-    Layout, Role, RunDescription, SparseTensor, StateRoot, Uid, Window, WindowRecord, protocol,
+    Layout, Objective, Role, RunDescription, SparseTensor, StateRoot, Uid, Window, WindowRecord,
+    protocol,
 };
 
 use super::journal::Steps;
@@ -22,7 +23,7 @@ use super::rounds::{Rounds, Sent};
 use super::samples::Lesson;
 use crate::attack::{Attack, Outlook};
 use crate::failure::Failure;
-use crate::node::{Replica, Voice};
+use crate::node::{FirstParams, Replica, Voice};
 
 /// A miner with everything it holds between windows.
 pub(crate) struct Peer<K> {
@@ -44,6 +45,7 @@ impl<K: Keeper + Send> Peer<K> {
     /// A peer at the start of a run, or where its newest whole checkpoint left it.
     pub(crate) fn start(
         run: RunDescription,
+        first: &FirstParams,
         layout: &Layout,
         learner: Learner,
         mut rounds: Rounds,
@@ -66,8 +68,7 @@ impl<K: Keeper + Send> Peer<K> {
         let mut replica = Replica::new(learner.device(), layout, &run, Arc::clone(&state.shared))
             .mirrored(learner.mirror());
         if !resumed {
-            let (model, seed) = (run.model.clone(), run.seed);
-            replica.fill(|_, values| Ok(model::initial_params(&model, seed, values)?))?;
+            replica.begin(first, run.genesis_root)?;
         }
         keeper.go_on_from(state.progress.windows)?;
         rounds.resume(state.progress.windows);
@@ -229,7 +230,9 @@ impl<K: Keeper + Send> Peer<K> {
         let mut steps = Steps::new(record.window.0);
         // In a network all peers are at the same place of the schedule, whenever they joined.
         let first_step = record.window.0 * run.inner.steps;
-        let mut on_step = |report| {
+        let mut targets = 0;
+        let mut on_step = |report: StepReport| {
+            targets += report.targets as u64;
             keeper.step(&report);
             steps.add(&report);
         };
@@ -239,7 +242,10 @@ impl<K: Keeper + Send> Peer<K> {
             return Ok(None);
         }
         record.inner_steps = run.inner.steps;
-        record.tokens = (assignment.samples().len() * protocol::SAMPLE_TOKENS) as u64;
+        record.tokens = match run.objective {
+            Objective::Pretrain => (assignment.samples().len() * protocol::SAMPLE_TOKENS) as u64,
+            Objective::Sft => targets,
+        };
         record.loss_first = steps.loss_nats.first().copied();
         record.loss_last = steps.loss_nats.last().copied();
         record.phases.train_s = clock.elapsed().as_secs_f64();
@@ -259,9 +265,9 @@ impl<K: Keeper + Send> Peer<K> {
         let samples = assignment.samples();
         let digest = self.learner.digest(samples)?;
         let update: &[SparseTensor] = self.learner.compress(parent, &self.state.residual)?;
-        let (window, parent_root) = (record.window, record.parent_root);
+        let (window, parent_root, tokens) = (record.window, record.parent_root, record.tokens);
         let encode = |update: &[SparseTensor]| {
-            self.rounds.encode(window, parent_root, samples.len(), digest, update)
+            self.rounds.encode(window, parent_root, (samples.len(), tokens), digest, update)
         };
         let sent = match &mut self.attack {
             None => (encode(update), None),
@@ -281,7 +287,7 @@ impl<K: Keeper + Send> Peer<K> {
         let progress = &mut self.state.progress;
         progress.windows = record.window.0 + 1;
         progress.inner_steps += record.inner_steps;
-        progress.samples += record.tokens / protocol::SAMPLE_TOKENS as u64;
+        progress.samples += record.inner_steps * self.run.inner.batch_samples;
         progress.state_root = record.root;
         let clock = Instant::now();
         self.state.moments = self.learner.moments()?;

@@ -23,7 +23,8 @@ pub(crate) struct Screen {
     bar: Option<ProgressBar>,
     windows: u64,
     steps: u64,
-    tokens_per_step: u64,
+    /// Tokens of an inner step; none where only answers count.
+    tokens_per_step: Option<u64>,
     place: Mutex<Place>,
     /// Where evidence against others is kept and, without a terminal, what the node is doing.
     dir: PathBuf,
@@ -32,13 +33,21 @@ pub(crate) struct Screen {
 /// Where the run is.
 struct Place {
     window: u64,
+    /// Targets of its inner steps so far.
+    targets: u64,
     since: Instant,
     spoke: Instant,
 }
 
 impl Screen {
-    /// A screen for a run of `windows` windows with `steps` inner steps each.
-    pub(crate) fn new(windows: u64, steps: u64, tokens_per_step: u64, dir: PathBuf) -> Self {
+    /// A screen for a run of `windows` windows with `steps` inner steps each, of so many tokens if
+    /// all of them count.
+    pub(crate) fn new(
+        windows: u64,
+        steps: u64,
+        tokens_per_step: Option<u64>,
+        dir: PathBuf,
+    ) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr());
             let style = "{prefix} {bar:24} {pos:>3}/{len} {msg}";
@@ -46,7 +55,7 @@ impl Screen {
             bar
         });
         let now = Instant::now();
-        let place = Mutex::new(Place { window: 0, since: now, spoke: now });
+        let place = Mutex::new(Place { window: 0, targets: 0, since: now, spoke: now });
         Self { bar, windows, steps, tokens_per_step, place, dir }
     }
 
@@ -57,7 +66,7 @@ impl Screen {
     /// A window begins.
     pub(super) fn window(&self, window: u64) {
         let now = Instant::now();
-        *self.place() = Place { window, since: now, spoke: now };
+        *self.place() = Place { window, targets: 0, since: now, spoke: now };
         if let Some(bar) = &self.bar {
             bar.set_prefix(format!("window {:>3}{}", window + 1, self.total()));
             bar.set_position(0);
@@ -68,8 +77,9 @@ impl Screen {
     pub(super) fn step(&self, report: &StepReport) {
         let mut place = self.place();
         let done = u64::from(report.step) + 1;
-        let tokens = (done * self.tokens_per_step) as f64;
-        let rate = tokens / place.since.elapsed().as_secs_f64().max(1e-9);
+        place.targets += report.targets as u64;
+        let tokens = self.tokens_per_step.map_or(place.targets, |tokens| done * tokens);
+        let rate = tokens as f64 / place.since.elapsed().as_secs_f64().max(1e-9);
         let text = format!("loss {:.3}  {} tokens/s", report.loss, human(rate));
         match &self.bar {
             Some(bar) => {

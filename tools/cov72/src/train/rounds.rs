@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use bucket::Bytes;
 use wire::{
     BodyShape, Claims, Keypair, RunDescription, SampleDigest, SparseTensor, StateRoot, Uid, Window,
-    WindowRecord, contribution, protocol,
+    WindowRecord, contribution,
 };
 
 use super::alone::Alone;
@@ -90,12 +90,13 @@ impl Rounds {
         }
     }
 
-    /// Signs an update of all tensors, trained on `sample_count` samples with that digest.
+    /// Signs an update of all tensors, trained on so many samples with that digest, of which so
+    /// many tokens count.
     pub(super) fn encode(
         &self,
         window: Window,
         parent_root: StateRoot,
-        sample_count: usize,
+        (sample_count, tokens): (usize, u64),
         sample_digest: SampleDigest,
         update: &[SparseTensor],
     ) -> Sent {
@@ -113,7 +114,7 @@ impl Rounds {
             parent_root,
             sample_digest,
             sample_count: sample_count as u64,
-            tokens: (sample_count * protocol::SAMPLE_TOKENS) as u64,
+            tokens,
             k: run.outer.k as u32,
             index_codec: run.outer.index_codec,
         };

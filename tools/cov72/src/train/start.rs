@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use runtime::Device;
 use runtime::dataset::Dataset;
-use wire::{Keypair, Layout, RunDescription, SignedRun};
+use wire::{Genesis, Keypair, Layout, RunDescription, SignedRun};
 
 use super::alone::Alone;
 use super::folder::RunFolder;
@@ -18,7 +18,7 @@ use super::progress::Screen;
 use super::rounds::Rounds;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::node::setup;
+use crate::node::{FirstParams, setup};
 
 /// What a miner is made of.
 pub(super) struct Start<'a> {
@@ -40,14 +40,19 @@ impl Start<'_> {
         if !folder.holds_a_run() {
             folder.keep_config(config)?;
         }
-        let wanted = identity::describe(config, &dataset, keypair.hotkey())?;
+        // The model that a run began with may be gone by now, and is big.
+        let held = folder.holds_a_run().then(|| folder.run()).transpose()?;
+        let held = held.map(SignedRun::into_document);
+        let known = held.filter(|run| run.genesis == Genesis::Given).map(|run| run.genesis_root);
+        let wanted = identity::describe(config, &dataset, keypair.hotkey(), known)?;
         let run = agree_on_run(&folder, wanted, &keypair)?;
         folder.keep_config(config)?;
         let learner = Learner::new(&run, &layout, dataset, hands(config, gpu))?;
         let voice = Arc::clone(&screen) as _;
         let alone = Alone::open_folder(&folder, &run, &layout, keypair, stop, voice)?;
         let desk = Desk::open(folder, screen, run.id(), &layout)?;
-        Peer::start(run, &layout, learner, Rounds::Alone(Box::new(alone)), desk)
+        let first = FirstParams::of(&run, &config.node.genesis);
+        Peer::start(run, &first, &layout, learner, Rounds::Alone(Box::new(alone)), desk)
     }
 
     /// A miner of the network that the configuration names.
@@ -61,7 +66,8 @@ impl Start<'_> {
         let learner = Learner::new(&run, &layout, dataset, hands(config, gpu))?;
         let desk = Desk::open(folder, screen, run.id(), &layout)?;
         let rounds = Rounds::Network(Box::new(Network::new(node)));
-        Ok(Peer::start(run, &layout, learner, rounds, desk)?.cheating(attack))
+        let first = FirstParams::of(&run, &config.node.genesis);
+        Ok(Peer::start(run, &first, &layout, learner, rounds, desk)?.cheating(attack))
     }
 }
 

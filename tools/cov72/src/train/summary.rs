@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use model::{MemoryPlan, file_memory, peak_memory};
 use serde::Serialize;
-use wire::{Phases, StateRoot};
+use wire::{Objective, Phases, StateRoot};
 
 use super::journal::Journal;
 use super::progress::{human, human_bytes};
@@ -15,8 +15,10 @@ use super::progress::{human, human_bytes};
 pub(super) struct Summary {
     pub(super) preset: String,
     pub(super) params: usize,
+    pub(super) objective: Objective,
     pub(super) windows: u64,
     pub(super) inner_steps: u64,
+    /// Tokens that count towards the loss: of answers, where only these do.
     pub(super) tokens: u64,
     /// Nats per token in the first and in the last inner step of the run.
     pub(super) loss_first: f64,
@@ -38,6 +40,7 @@ pub(super) struct Summary {
 pub(super) struct Facts {
     pub(super) preset: String,
     pub(super) params: usize,
+    pub(super) objective: Objective,
     pub(super) entropy: Option<f64>,
     pub(super) state_root: StateRoot,
     pub(super) checkpoint: PathBuf,
@@ -56,6 +59,7 @@ impl Summary {
         Self {
             preset: facts.preset,
             params: facts.params,
+            objective: facts.objective,
             windows,
             inner_steps: sum(|w| w.inner_steps),
             tokens,
@@ -81,11 +85,16 @@ impl Summary {
         let floor = self.entropy.map_or(String::new(), |entropy| {
             format!(", corpus entropy {entropy:.3}: {:.3} above it", self.loss_last - entropy)
         });
-        row("loss", format!("{:.3} -> {:.3} nats/token{floor}", self.loss_first, self.loss_last));
+        let what = match self.objective {
+            Objective::Pretrain => "token",
+            Objective::Sft => "answer token",
+        };
+        let (first, last) = (self.loss_first, self.loss_last);
+        row("loss", format!("{first:.3} -> {last:.3} nats/{what}{floor}"));
         row(
             "trained",
             format!(
-                "{} parameters on {} tokens in {} windows of {} inner steps, {} tokens/s",
+                "{} parameters on {} {what}s in {} windows of {} inner steps, {} of them a second",
                 human(self.params as f64),
                 human(self.tokens as f64),
                 self.windows,

@@ -13,6 +13,8 @@ use wire::{
     StateRoot, Uid, Window,
 };
 
+use crate::train::rules;
+
 /// The run's data, sample by sample.
 pub(crate) struct Samples {
     pub(super) dataset: Arc<Dataset>,
@@ -22,9 +24,7 @@ pub(crate) struct Samples {
 impl Samples {
     /// Those of `run` in `dataset`.
     pub(crate) fn new(run: &RunDescription, dataset: Arc<Dataset>) -> Self {
-        let eos = dataset.description().and_then(|description| description.eos);
-        let (seq_len, vocab) = (run.model.seq_len, run.model.vocab as u32);
-        Self { dataset, rules: BatchRules { seq_len, vocab, eos } }
+        Self { rules: rules(run, &dataset), dataset }
     }
 }
 

@@ -18,7 +18,7 @@ use runtime::Device;
 
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::node::{Replica, setup};
+use crate::node::{FirstParams, Replica, setup};
 use crate::train::{
     RunFolder, Screen, agree_with_network, append_window, dataset, last_window, stop_on_interrupt,
 };
@@ -60,10 +60,11 @@ pub(crate) fn run(args: &ValidateArgs) -> Result<(), Failure> {
     let folder = RunFolder::claim(&config.dir())?;
     let dataset = dataset(&config, folder.dir())?;
     agree_with_network(&run, &config, &dataset)?;
-    let screen = Arc::new(Screen::new(config.windows, 0, 0, folder.dir().to_path_buf()));
+    let screen = Arc::new(Screen::new(config.windows, 0, None, folder.dir().to_path_buf()));
     let layout = model::layout_of(&run.model)?;
     let device = Device::cpu(config.threads()).map_err(model::ModelError::from)?;
-    let replica = Replica::genesis(&device, &layout, &run)?;
+    let first = FirstParams::of(&run, &config.node.genesis);
+    let replica = Replica::genesis(&device, &layout, &run, &first)?;
     let done = setup::block_on(async {
         let (keypair, voice) = (folder.keypair()?, Arc::clone(&screen) as _);
         let node = setup::join(&config, &run, &layout, keypair, voice, stop).await?;

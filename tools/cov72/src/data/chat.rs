@@ -1,0 +1,331 @@
+//! `cov72 data chat`: conversations to token shards with a loss mask, in one streaming pass.
+//!
+//! The mask is on for what an answer is made of, with the token that ends it, and off for prompts,
+//! for what a template writes around them, and for padding.
+
+mod jinja;
+mod pack;
+mod row;
+mod sheet;
+mod template;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use model::{BYTE_TOKENIZER, Eos, TOKENIZER_FILE, Tokenizer};
+use runtime::dataset::{Conversations, DatasetWriter, Provenance, SAMPLE_TOKENS};
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::stdout;
+use pack::Row;
+use sheet::{Counts, Sheet};
+use template::Template;
+
+/// Longest line of a file, in bytes: one conversation.
+const LINE_BYTES_MAX: u64 = 64 << 20;
+
+/// Turn conversations into token shards with a loss mask, for `cov72 train --objective sft`.
+///
+/// A line is one JSON object: {"messages": [{"role", "content"}, ...]}, {"prompt", "completion"},
+/// or {"instruction", "input", "output"}. Conversations are packed whole into rows; one that is
+/// longer than a row is cut at its end, and one of which no answer is left is dropped; both are
+/// counted.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cov72 data chat --jsonl talks.jsonl --out data/talks --seq-len 256
+  cov72 data chat --jsonl a.jsonl b.jsonl --tokenizer tokenizer.json --out data/talks
+  cov72 data chat --jsonl a.jsonl --tokenizer m/tokenizer.json \\
+      --template m/tokenizer_config.json --out data/talks
+  cov72 train --objective sft --data data/talks --from models/llama-1b")]
+pub(super) struct ChatArgs {
+    /// Files of conversations, one to a line
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    jsonl: Vec<PathBuf>,
+    /// `byte`, or a tokenizer.json
+    #[arg(long, default_value = "byte", value_name = "byte|FILE")]
+    tokenizer: PathBuf,
+    /// Token of the tokenizer.json that ends a document [default: a well-known name]
+    #[arg(long, value_name = "TOKEN")]
+    eos: Option<String>,
+    /// `plain`, a tokenizer_config.json with a chat_template, or a chat_template.jinja
+    #[arg(long, default_value = "plain", value_name = "plain|FILE")]
+    template: PathBuf,
+    /// New folder for the shards
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Tokens of a row: the sequence length of the model, a divisor of 2048
+    #[arg(long, default_value_t = 2048, value_name = "N")]
+    seq_len: usize,
+    /// Tokens per shard, 5 bytes each with their masks
+    #[arg(long, default_value_t = 1 << 30, value_name = "N",
+          value_parser = clap::value_parser!(u64).range(2048..))]
+    shard_tokens: u64,
+    /// Print what was made as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    out: &'a Path,
+    tokenizer: &'a str,
+    template: &'a str,
+    vocab: u32,
+    eos: u32,
+    row_tokens: usize,
+    #[serde(flatten)]
+    counts: Counts,
+    tokens: u64,
+    samples: u64,
+    shards: usize,
+}
+
+pub(super) fn run(args: ChatArgs) -> Result<(), Failure> {
+    if args.seq_len < 2 || !SAMPLE_TOKENS.is_multiple_of(args.seq_len) {
+        return Err(Failure::usage(format!(
+            "--seq-len {} does not divide the {SAMPLE_TOKENS} tokens of a sample; use a power of \
+             two from 2 on",
+            args.seq_len
+        )));
+    }
+    let template = Template::load(&args.template)?;
+    let (tokenizer, tokenizer_name) = load_tokenizer(&args)?;
+    let bytes = args.jsonl.iter().map(|path| length(path)).sum::<Result<u64, Failure>>()?;
+    eprintln!("reading {bytes} bytes of conversations from {} file(s)", args.jsonl.len());
+    let progress = byte_bar(bytes);
+    let writer = DatasetWriter::create(&args.out, args.shard_tokens)?;
+    let mut sheet = Sheet::new(writer, args.seq_len, tokenizer.eos());
+    for path in &args.jsonl {
+        read_file(path, &template, &tokenizer, &mut sheet, &progress)?;
+    }
+    progress.finish_and_clear();
+    let (writer, counts) = sheet.finish()?;
+    if counts.conversations == 0 {
+        return Err(Failure::precondition(format!(
+            "no answer of an assistant is left of {} conversation(s); give conversations with \
+             answers, or a larger --seq-len",
+            counts.without_answer
+        )));
+    }
+    if tokenizer_name == TOKENIZER_FILE {
+        keep(&args.out, TOKENIZER_FILE, &read_whole(&args.tokenizer)?)?;
+    }
+    if let Some(source) = template.source() {
+        keep(&args.out, template.name(), source.as_bytes())?;
+    }
+    let names: Vec<_> = args.jsonl.iter().map(|path| path.display().to_string()).collect();
+    let written = writer.finish(Provenance {
+        tokenizer: tokenizer_name.to_string(),
+        vocab: tokenizer.vocab(),
+        eos: Some(tokenizer.eos()),
+        entropy_nats_per_token: None,
+        seed: None,
+        source: names.join(", "),
+        conversations: Some(Conversations {
+            template: template.name().to_string(),
+            count: counts.conversations,
+            answer_tokens: counts.answer_tokens,
+            row_tokens: args.seq_len as u32,
+        }),
+    })?;
+    let samples = written.dataset.samples();
+    let report = Report {
+        out: &args.out,
+        tokenizer: tokenizer_name,
+        template: template.name(),
+        vocab: tokenizer.vocab(),
+        eos: tokenizer.eos(),
+        row_tokens: args.seq_len,
+        counts,
+        tokens: samples * SAMPLE_TOKENS as u64,
+        samples,
+        shards: written.dataset.shards().len(),
+    };
+    say(&report);
+    if args.json { stdout::print_json(&report) } else { Ok(()) }
+}
+
+fn say(report: &Report<'_>) {
+    let Report { out, row_tokens, counts, tokens, samples, shards, .. } = report;
+    let (out, Counts { conversations, truncated, without_answer, .. }) = (out.display(), counts);
+    if *truncated > 0 {
+        eprintln!("cut {truncated} conversations at their end: longer than {row_tokens} tokens");
+    }
+    if *without_answer > 0 {
+        eprintln!("dropped {without_answer} conversations: no answer is left to learn");
+    }
+    let Counts { answer_tokens, padding_tokens, .. } = counts;
+    eprintln!(
+        "wrote {conversations} conversations, {answer_tokens} tokens of answers among {tokens}, \
+         {padding_tokens} of them padding, {samples} samples, {shards} shard(s) to {out}"
+    );
+    eprintln!("next: cov72 train --objective sft --data {out} --from MODEL");
+}
+
+fn load_tokenizer(args: &ChatArgs) -> Result<(Tokenizer, &'static str), Failure> {
+    if args.tokenizer != Path::new(BYTE_TOKENIZER) {
+        let eos = args.eos.as_deref().map_or(Eos::WellKnown, Eos::Named);
+        return Ok((Tokenizer::load(&args.tokenizer, eos)?, TOKENIZER_FILE));
+    }
+    match &args.eos {
+        Some(_) => Err(Failure::usage(
+            "--eos names a token of a tokenizer.json; the byte tokenizer uses byte 0: leave it out",
+        )),
+        None => Ok((Tokenizer::Byte, BYTE_TOKENIZER)),
+    }
+}
+
+/// A bar when stderr is a terminal, nothing otherwise.
+fn byte_bar(total_bytes: u64) -> ProgressBar {
+    let template = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left";
+    let style = ProgressStyle::with_template(template).expect("the template is well formed");
+    ProgressBar::new(total_bytes).with_style(style)
+}
+
+fn unreadable(path: &Path, why: impl std::fmt::Display) -> Failure {
+    Failure::precondition(format!("cannot read {}: {why}; check --jsonl", path.display()))
+}
+
+fn length(path: &Path) -> Result<u64, Failure> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => Ok(metadata.len()),
+        Ok(_) => Err(unreadable(path, "it is no file")),
+        Err(error) => Err(unreadable(path, error)),
+    }
+}
+
+/// Writes the conversations of one file, a line at a time.
+fn read_file(
+    path: &Path,
+    template: &Template,
+    tokenizer: &Tokenizer,
+    sheet: &mut Sheet,
+    progress: &ProgressBar,
+) -> Result<(), Failure> {
+    let file = File::open(path).map_err(|error| unreadable(path, error))?;
+    let (mut file, mut line, mut number) = (BufReader::new(file), Vec::new(), 0);
+    loop {
+        line.clear();
+        let mut bounded = file.by_ref().take(LINE_BYTES_MAX + 1);
+        let read = bounded.read_until(b'\n', &mut line).map_err(|error| unreadable(path, error))?;
+        if read == 0 {
+            return Ok(());
+        }
+        number += 1;
+        progress.inc(read as u64);
+        let refuse =
+            |why: String| Failure::precondition(format!("{}:{number}: {why}", path.display()));
+        if read as u64 > LINE_BYTES_MAX {
+            return Err(refuse(format!(
+                "it has more than the {LINE_BYTES_MAX} bytes of one conversation; write one JSON \
+                 object to a line"
+            )));
+        }
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        let messages = row::messages(&line).map_err(refuse)?;
+        let row = encode(template, tokenizer, &messages).map_err(refuse)?;
+        sheet.add(row)?;
+    }
+}
+
+/// Tokens and mask of a conversation.
+fn encode(
+    template: &Template,
+    tokenizer: &Tokenizer,
+    messages: &[row::Message],
+) -> Result<Row, String> {
+    let rendered = template.render(messages)?;
+    let encoded = tokenizer.encode_with_places(&rendered.text);
+    let (mut tokens, places) = encoded.map_err(|error| error.to_string())?;
+    let mut mask: Vec<u8> = places.iter().map(|place| u8::from(rendered.counts(place))).collect();
+    // The byte vocabulary has no name for the token that ends a text, so no template can write it.
+    if rendered.is_plain || matches!(tokenizer, Tokenizer::Byte) {
+        tokens.push(tokenizer.eos());
+        mask.push(u8::from(rendered.ends_with_an_answer()));
+    }
+    Ok(Row { tokens, mask })
+}
+
+fn read_whole(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path)
+        .map_err(|error| Failure::precondition(format!("cannot read {}: {error}", path.display())))
+}
+
+/// Writes a file beside the shards, so that the folder can be read on its own.
+fn keep(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+    let to = dir.join(name);
+    std::fs::write(&to, bytes).map_err(|error| {
+        let to = to.display();
+        Failure::precondition(format!("cannot write {to}: {error}; check rights and space"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(line: &str) -> Row {
+        let messages = row::messages(line.as_bytes()).unwrap();
+        encode(&Template::Plain, &Tokenizer::Byte, &messages).unwrap()
+    }
+
+    /// What the mask lets through, and what it does not, as text.
+    fn split(row: &Row) -> (String, String) {
+        let part = |on: u8| {
+            let kept = row.tokens.iter().zip(&row.mask).filter(|(_, mask)| **mask == on);
+            Tokenizer::Byte.decode(&kept.map(|(token, _)| *token).collect::<Vec<_>>())
+        };
+        (part(1), part(0))
+    }
+
+    #[test]
+    fn the_plain_mask_is_the_one_counted_by_hand() {
+        let row = row(r#"{"prompt": "2+2?", "completion": "4"}"#);
+        let text = "<start_of_turn>user\n2+2?<end_of_turn>\n\
+                    <start_of_turn>assistant\n4<end_of_turn>\0";
+        assert_eq!(Tokenizer::Byte.decode(&row.tokens), text);
+        // 20 + 4 + 14 bytes of the user's turn and 25 of the assistant's opening, then "4",
+        // 13 bytes that end the turn, and the end of the text.
+        let mask = [vec![0; 20 + 4 + 14 + 25], vec![1; 1 + 13 + 1]].concat();
+        assert_eq!(row.mask, mask);
+    }
+
+    #[test]
+    fn every_answer_counts_and_nothing_else_does() {
+        let line = r#"{"messages": [{"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hé!"},
+            {"role": "user", "content": "Bye"}, {"role": "assistant", "content": "So long."},
+            {"role": "user", "content": "Wait"}]}"#;
+        let (on, off) = split(&row(&line.replace('\n', " ")));
+        assert_eq!(on, "Hé!<end_of_turn>So long.<end_of_turn>");
+        assert_eq!(
+            off,
+            "<start_of_turn>system\nBe brief.<end_of_turn>\n<start_of_turn>user\nHi<end_of_turn>\n\
+             <start_of_turn>assistant\n\n<start_of_turn>user\nBye<end_of_turn>\n\
+             <start_of_turn>assistant\n\n<start_of_turn>user\nWait<end_of_turn>\0"
+        );
+    }
+
+    #[test]
+    fn an_instruction_may_have_an_input() {
+        let with = row(r#"{"instruction": "Add.", "input": "1 2", "output": "3"}"#);
+        let (on, off) = split(&with);
+        assert_eq!(on, "3<end_of_turn>\0");
+        assert!(off.contains("user\nAdd.\n\n1 2<end_of_turn>"), "{off}");
+        let (_, off) = split(&row(r#"{"instruction": "Add.", "input": "", "output": "3"}"#));
+        assert!(off.contains("user\nAdd.<end_of_turn>"), "{off}");
+    }
+
+    #[test]
+    fn byte_zero_in_a_conversation_is_refused() {
+        let messages = row::messages(br#"{"prompt": "a\u0000", "completion": "b"}"#).unwrap();
+        let refused = encode(&Template::Plain, &Tokenizer::Byte, &messages).err().unwrap();
+        assert!(refused.contains("byte 0 at offset 21"), "{refused}");
+    }
+}
