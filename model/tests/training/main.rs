@@ -1,6 +1,7 @@
 //! Tests of whole inner steps and of what survives them, on models small enough to check value by
 //! value. One program, so that it links once.
 
+mod answers;
 mod bf16;
 mod checkpoint;
 mod gpu;

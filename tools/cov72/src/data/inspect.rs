@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use model::Tokenizer;
-use runtime::dataset::{Dataset, SAMPLE_TOKENS};
+use runtime::dataset::{Conversations, Dataset, SAMPLE_TOKENS};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -44,6 +44,7 @@ struct Report {
     entropy_nats_per_token: Option<f64>,
     seed: Option<u64>,
     source: Option<String>,
+    conversations: Option<Conversations>,
     verified_samples: u64,
     sample: SampleReport,
 }
@@ -80,6 +81,7 @@ pub(super) fn run(args: InspectArgs) -> Result<(), Failure> {
         entropy_nats_per_token: about.and_then(|about| about.entropy_nats_per_token),
         seed: about.and_then(|about| about.seed),
         source: about.map(|about| about.source.clone()),
+        conversations: about.and_then(|about| about.conversations.clone()),
         verified_samples,
         sample,
     };
@@ -125,6 +127,13 @@ fn print_table(report: &Report) -> Result<(), Failure> {
         }
         if let Some(eos) = report.eos {
             writeln!(out, "document    ends with token {eos}")?;
+        }
+        if let Some(Conversations { template, count, answer_tokens, row_tokens }) =
+            &report.conversations
+        {
+            let template = template.escape_debug();
+            writeln!(out, "talks       {count} in rows of {row_tokens}, template {template}")?;
+            writeln!(out, "answers     {answer_tokens} of {tokens} tokens")?;
         }
         if let Some(source) = &report.source {
             writeln!(out, "source      {}", source.escape_debug())?;

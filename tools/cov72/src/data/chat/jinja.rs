@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(rendered.text, text);
         let answers: Vec<_> = rendered.answers.iter().map(|at| &text[at.clone()]).collect();
         assert_eq!(answers, ["Yes & no.</s>", "!</s>"]);
-        assert_eq!(rendered.answers[0], 58..71);
+        assert_eq!(rendered.answers[0], 59..72);
     }
 
     #[test]
