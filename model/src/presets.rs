@@ -34,7 +34,7 @@ pub fn preset_names() -> impl Iterator<Item = &'static str> {
 /// of the published second stage, with its rate held after the warm-up, for how long a run will be
 /// is not known when it starts. What is left of it is how many samples make a step.
 pub fn fine_tuning(inner: Inner, model: &ModelSpec) -> Inner {
-    let learning_rate = if is_small(model) { 2e-4 } else { 5e-6 };
+    let learning_rate = if is_small(model) { 5e-4 } else { 5e-6 };
     let Optimizer::AdamW { beta1, beta2, eps, .. } = inner.optimizer;
     let optimizer = Optimizer::AdamW { learning_rate, beta1, beta2, eps, weight_decay: 0.01 };
     Inner { clip_norm: 1.0, optimizer, schedule: schedule::warmup_constant(30), ..inner }

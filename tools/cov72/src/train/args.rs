@@ -15,7 +15,7 @@ Examples:
   cov72 train                                a small model on built-in data, a minute or so
   cov72 train --resume --windows 60          the same run, thirty windows more
   cov72 train --preset m12 --data shards/    another model, on shards made by `cov72 data prepare`
-  cov72 train --objective sft --from runs/nano --data talks/   learn the answers of conversations
+  cov72 train --objective sft --from runs/nano --data talks/   learn answers, not prompts
   cov72 train --config run.toml --json       all numbers from a file, one JSON object on stdout
   cov72 train --config node/run.toml         a miner of a network; see `cov72 init`";
 

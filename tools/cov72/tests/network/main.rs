@@ -3,6 +3,7 @@
 mod by_hand;
 mod localnet;
 mod refusals;
+mod sft;
 mod standings;
 
 use std::path::{Path, PathBuf};
