@@ -109,6 +109,14 @@ pub(super) async fn judge(
         }
         node.pause().await?;
     }
+    // Objects were read while others were announced: only now does the directory know of them all,
+    // and who was first does not depend on when this node looked.
+    node.refresh()?;
+    for (_, progress) in seats.values_mut() {
+        if let Progress::Arrived(sound) = progress {
+            sound.priority = priority(node, span.window, sound);
+        }
+    }
     seats.keys().for_each(|uid| patience.learn(*uid, arrivals_s.get(uid).copied()));
     Ok(verdicts(seats))
 }
@@ -247,7 +255,8 @@ fn check(
         verified.body_at(&object)?;
         let body = CheckedBody::check(&node.shape, object.clone(), HEADER_BYTES as u64)?;
         let (object, modified_ms, body_hash) = (object.content(), of.modified_ms, header.body_hash);
-        let priority = priority(node, of, span.window, object.hash);
+        // What it can claim is known when the window is over.
+        let priority = Priority::new(None, modified_ms, BlockNumber(u64::MAX));
         let (uid, hotkey) = (of.uid, of.hotkey);
         Ok(Sound { uid, hotkey, object, body, modified_ms, priority, body_hash })
     };
@@ -261,12 +270,12 @@ fn check(
 }
 
 /// How early the object is: its hash may have been announced on the chain before it was put.
-fn priority(node: &Node, of: &Origin, window: Window, hash: Digest) -> Priority {
-    let seat = node.directory.seat(of.uid);
+fn priority(node: &Node, window: Window, sound: &Sound) -> Priority {
+    let (seat, hash) = (node.directory.seat(sound.uid), sound.object.hash);
     let announced = seat.and_then(Seat::newest);
     let announced = announced.filter(|(of, _)| of.window == window && of.hash == hash);
     let registered = seat.map_or(BlockNumber(u64::MAX), |seat| seat.registered_block);
-    Priority::new(announced.map(|(_, block)| block), of.modified_ms, registered)
+    Priority::new(announced.map(|(_, block)| block), sound.modified_ms, registered)
 }
 
 /// The verdict on every seat. Of equal bodies the one that was first counts.
