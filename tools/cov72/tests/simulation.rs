@@ -98,6 +98,30 @@ fn nobody_waits_for_who_sends_what_cannot_be_read() {
     assert!(malformed_s < 1.5 * honest_s, "{malformed_s} s, {honest_s} s if it can be read");
 }
 
+/// Which of the two was first hung once on when the validator looked at the chain: the victim was
+/// called the copycat in window 4 of this seed.
+#[test]
+fn exact_and_changed_copies_are_excluded_and_nobody_else_is() {
+    let attacks = ["--attack", "copycat@4", "--attack", "copycat-perturbed@5"];
+    let fixed = ["--seed", "3", "--peers", "6", "--validators", "1", "--windows", "6"];
+    let report = report(&[&fixed[..], &attacks].concat());
+    assert_eq!(report["agree"], true, "{report:#}");
+    for standing in report["standings"].as_array().expect("a list") {
+        let codes: Vec<&str> = standing["penalties"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|penalty| penalty["code"].as_str())
+            .collect();
+        let is_copy = standing["attack"].is_string();
+        assert_eq!(codes.iter().any(|code| code.starts_with("copied")), is_copy, "{standing:#}");
+        if is_copy {
+            assert_eq!((&standing["place"], &standing["weight"]), (&"barred".into(), &0.0.into()));
+            assert!(codes.contains(&"copied_again"), "{standing:#}");
+        }
+    }
+}
+
 #[test]
 fn whatever_one_validator_forges_the_others_agree_and_go_on() {
     let output = sim(&["--seeds", "0..16", "--validators", "3", "--only", "forge"]);

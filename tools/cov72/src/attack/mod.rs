@@ -93,6 +93,12 @@ impl Kind {
             _ => 1,
         }
     }
+
+    /// Whether it sends what is, or is made of, the work of another peer.
+    pub(crate) fn is_of_copies(self) -> bool {
+        let single = [Self::Copycat, Self::CopycatPerturbed, Self::CopycatDelayed];
+        single.contains(&self) || self.peers() > 1
+    }
 }
 
 impl FromStr for Kind {

@@ -11,7 +11,7 @@ use clap::ValueEnum;
 use wire::{Judgement, Penalty, SignedJudgement, Uid, Window};
 
 use super::script::Kind as Trouble;
-use super::stage::{Scale, Stage};
+use super::stage::{Scale, Stage, Subject};
 use super::{Setting, perform};
 use crate::attack::Kind;
 use crate::failure::Failure;
@@ -104,7 +104,11 @@ fn play(honest: Scale, company: Company, seed: u64, data: &Path) -> Result<Vec<O
     };
     let first = honest.validators + honest.peers;
     let setting = Setting {
-        scale: Scale { peers: honest.peers + joining.len(), is_lesson: true, ..honest },
+        scale: Scale {
+            peers: honest.peers + joining.len(),
+            subject: Subject::against(joining.iter().copied()),
+            ..honest
+        },
         kinds: match company {
             Company::Mixed => vec![Trouble::LateJoin, Trouble::Kill, Trouble::Storage],
             _ => Vec::new(),

@@ -39,7 +39,7 @@ use crate::stdout;
 use director::Director;
 use report::Report;
 use script::{Kind, Script};
-use stage::{Scale, Stage};
+use stage::{Scale, Stage, Subject};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -113,8 +113,11 @@ impl FromStr for Seeds {
 impl SimArgs {
     fn scale(&self) -> Scale {
         let (peers, validators) = (self.peers as usize, self.validators as usize);
-        let is_lesson = !self.attack.is_empty();
-        Scale { peers, validators, windows: self.windows, is_lesson }
+        let subject = match self.attack.is_empty() {
+            true => Subject::Nothing,
+            false => Subject::against(self.attack.iter().map(|attack| attack.kind)),
+        };
+        Scale { peers, validators, windows: self.windows, subject }
     }
 
     fn kinds(&self) -> Vec<Kind> {
@@ -196,7 +199,7 @@ pub(crate) fn run(args: &SimArgs) -> Result<(), Failure> {
     let dir = tempfile::tempdir()
         .map_err(|error| Failure::io("make a folder in", &std::env::temp_dir(), &error))?;
     let data = dir.path().join("data");
-    stage::write_corpus(&data, args.gallery || args.scale().is_lesson)?;
+    stage::write_corpus(&data, args.gallery || args.scale().subject != Subject::Nothing)?;
     if args.gallery {
         let seeds = args.seeds.as_ref().map_or(args.seed..args.seed + 1, |seeds| seeds.0.clone());
         return gallery::run(args.scale(), seeds, &data);

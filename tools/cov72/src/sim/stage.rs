@@ -53,9 +53,48 @@ pub(super) struct Scale {
     pub(super) peers: usize,
     pub(super) validators: usize,
     pub(super) windows: u64,
-    /// Whether peers have something to learn, so that it can be told who learned it: a larger model
-    /// and more steps.
-    pub(super) is_lesson: bool,
+    pub(super) subject: Subject,
+}
+
+/// What there is to learn, with the model that it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// Nothing much: one step a window.
+    Nothing,
+    /// Something, so that it can be told who learned it.
+    Lesson,
+    /// The same, with a model that keeps enough values to tell copies from work of one's own.
+    Copies,
+}
+
+impl Subject {
+    /// What validators need to tell those who cheat like this from the others.
+    pub(super) fn against(attacks: impl IntoIterator<Item = Kind>) -> Self {
+        let copies = attacks.into_iter().any(Kind::is_of_copies);
+        if copies { Self::Copies } else { Self::Lesson }
+    }
+
+    /// The smallest model that does. Copies are looked for among at least
+    /// [`gauntlet::rules::COPY_VALUES_MIN`] values; with as many of narrower layers, honest peers
+    /// keep so many of the same that some are taken for copycats.
+    fn model(self) -> ModelSpec {
+        let (layers, d_model) = match self {
+            Self::Nothing | Self::Lesson => (1, 16),
+            Self::Copies => (4, 32),
+        };
+        ModelSpec {
+            layers,
+            d_model,
+            heads: 2,
+            kv_heads: 1,
+            ffn: 2 * d_model,
+            vocab: VOCAB,
+            rope_theta: 10_000.0,
+            norm_eps: 1e-5,
+            seq_len: 16,
+            tied: true,
+        }
+    }
 }
 
 /// What all nodes share.
@@ -98,7 +137,7 @@ impl Stage {
             chain.set_stake(keypair(seed, index).hotkey(), stake_rao)?;
         }
         let device = Device::cpu(1).map_err(model::ModelError::from)?;
-        let (run, layout) = describe_run(seed, scale.is_lesson, data)?;
+        let (run, layout) = describe_run(seed, scale.subject, data)?;
         let forger = |&(index, forgery): &(usize, Forgery)| {
             let draw = Draw::new(seed, &format!("forger {index}"));
             let forger = Forger::new(forgery, keypair(seed, index), layout.hash(), draw);
@@ -222,27 +261,16 @@ pub(super) fn write_corpus(dir: &Path, is_lesson: bool) -> Result<(), Failure> {
 
 fn describe_run(
     seed: u64,
-    is_lesson: bool,
+    subject: Subject,
     data: &Path,
 ) -> Result<(RunDescription, Layout), Failure> {
     let mut config = Config::named("nano")?;
     config.name = "simulation".to_string();
     config.seed = seed;
-    config.model = ModelSpec {
-        layers: 1,
-        d_model: 16,
-        heads: 2,
-        kv_heads: 1,
-        ffn: 32,
-        vocab: VOCAB,
-        rope_theta: 10_000.0,
-        norm_eps: 1e-5,
-        seq_len: 16,
-        tied: true,
-    };
+    config.model = subject.model();
     config.inner.steps = 1;
     config.inner.batch_samples = 1;
-    if is_lesson {
+    if subject != Subject::Nothing {
         config.inner.steps = LESSON_STEPS;
     }
     let layout = model::layout_of(&config.model)?;
@@ -250,4 +278,29 @@ fn describe_run(
     let dataset = Dataset::open(data)?;
     let run = describe(&config, &dataset, owner.hotkey(), None)?;
     Ok((RunDescription { windows: WINDOWS, ..run }, layout))
+}
+
+#[cfg(test)]
+mod tests {
+    use gauntlet::rules::COPY_VALUES_MIN;
+    use model::{layout_of, preset};
+    use wire::BodyShape;
+
+    use super::*;
+
+    #[test]
+    fn only_where_copies_are_looked_for_is_the_model_large_enough_for_it() {
+        let outer = preset("nano").unwrap().outer;
+        let values = |subject: Subject| -> usize {
+            let layout = layout_of(&subject.model()).unwrap();
+            let shape = BodyShape::new(&layout, outer.k, outer.index_codec);
+            shape.sections().iter().map(|section| section.values()).sum()
+        };
+        assert!(values(Subject::Copies) >= COPY_VALUES_MIN);
+        assert!(values(Subject::Lesson) < COPY_VALUES_MIN);
+        assert_eq!(Subject::against([Kind::Lazy, Kind::OnOff]), Subject::Lesson);
+        for kind in [Kind::Copycat, Kind::CopycatPerturbed, Kind::Collude, Kind::Sybil] {
+            assert_eq!(Subject::against([Kind::Lazy, kind]), Subject::Copies);
+        }
+    }
 }

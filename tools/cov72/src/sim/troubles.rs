@@ -12,7 +12,7 @@ use wire::{
 
 use super::forger::Forgery;
 use super::script::Kind;
-use super::stage::{self, NETUID, PACE, Scale, Stage, WINDOWS};
+use super::stage::{self, NETUID, PACE, Scale, Stage, Subject, WINDOWS};
 use crate::node::{Node, Outcome, Parts, Publisher, Replica, Voice};
 use crate::train::Screen;
 
@@ -70,7 +70,7 @@ impl World {
         let data = tempfile::tempdir().unwrap();
         let path = data.path().join("data");
         stage::write_corpus(&path, false).unwrap();
-        let scale = Scale { peers: 1, validators: 1, windows: 4, is_lesson: false };
+        let scale = Scale { peers: 1, validators: 1, windows: 4, subject: Subject::Nothing };
         let stage = Stage::new(1, scale, &path, None, &[], &[]).unwrap();
         let clock = Arc::new(Dial(AtomicU64::new(BEGIN_MS)));
         let options =
@@ -322,7 +322,7 @@ async fn whoever_needs_an_update_that_is_gone_plans_anew_from_the_newest_note() 
 
 #[test]
 fn every_forgery_is_played_by_some_seed() {
-    let scale = Scale { peers: 4, validators: 3, windows: 12, is_lesson: false };
+    let scale = Scale { peers: 4, validators: 3, windows: 12, subject: Subject::Nothing };
     let drawn: Vec<_> = (0..60)
         .flat_map(|seed| super::script::Script::new(seed, scale, &[Kind::Forge]).forgeries)
         .map(|(_, forgery)| forgery)
