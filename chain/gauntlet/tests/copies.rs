@@ -112,11 +112,14 @@ fn look(current: &[Sent], last: &[Sent], in_full: bool) -> Copies {
     find(&candidates(current, &now, in_full), &candidates(last, &before, in_full))
 }
 
+/// A peer whose contributions are sound and do not count.
+const OUTRANKED: u16 = 5;
+
 fn candidates<'a>(all: &'a [Sent], sketches: &'a [Sketch], in_full: bool) -> Vec<Candidate<'a>> {
     let candidate = |(sent, sketch): (&'a Sent, &'a Sketch)| {
         let &Sent(uid, window, priority, ref update) = sent;
         let update = in_full.then_some(&update[..]);
-        Candidate { uid: Uid(uid), window, priority, sketch, update }
+        Candidate { uid: Uid(uid), window, priority, sketch, update, counted: uid != OUTRANKED }
     };
     all.iter().zip(sketches).map(candidate).collect()
 }
@@ -201,6 +204,21 @@ fn a_copy_of_the_last_window_is_found_whoever_sends_it() {
 }
 
 #[test]
+fn what_did_not_count_may_be_sent_again_by_its_peer_and_by_nobody_else() {
+    let before = Window(THIS.0 - 1);
+    let old = update(&chunks(u64::from(OUTRANKED), before.0, 0.3));
+    let last = [Sent(OUTRANKED, before, arrived(0), old.clone())];
+    for (uid, copies) in [(OUTRANKED, 0), (40, 1)] {
+        let mut peers = honest(0.3);
+        peers.retain(|sent| sent.0 != uid);
+        peers.push(Sent(uid, THIS, arrived(0), old.clone()));
+        let found = look(&peers, &last, true).copies;
+        assert_eq!(found.len(), copies, "{found:?}");
+        assert!(found.iter().all(|copied| (copied.of, copied.share) == (Uid(OUTRANKED), 1.0)));
+    }
+}
+
+#[test]
 fn many_who_share_one_update_leave_one_original() {
     let mut peers = honest(0.3);
     let shared = update(&chunks(50, THIS.0, 0.3));
@@ -262,6 +280,7 @@ fn nobody_and_nothing_are_no_copies() {
         priority: arrived(0),
         sketch: &sketch,
         update: Some(&zero),
+        counted: true,
     };
     assert!(find(&[candidate(1), candidate(2)], &[]).copies.is_empty());
 }

@@ -37,6 +37,9 @@ pub struct Candidate<'a> {
     pub sketch: &'a Sketch,
     /// The whole, by tensor, if it is at hand; without it the sketch decides.
     pub update: Option<&'a [SparseTensor]>,
+    /// Whether it became part of the shared parameters. What did not stays in its peer's residual
+    /// and is sent again; nobody copies by that. Of the window at hand it does not matter.
+    pub counted: bool,
 }
 
 /// A contribution that is another's work.
@@ -81,7 +84,7 @@ pub fn find(current: &[Candidate<'_>], last: &[Candidate<'_>]) -> Copies {
     let pairs = pairs::compare(&sketches, last.len());
     let natural = Natural::of_each(&pairs, all.len(), last.len());
     let mut by_copier: Vec<Vec<Suspicion>> = vec![Vec::new(); all.len()];
-    for pair in pairs {
+    for pair in pairs.into_iter().filter(|pair| !is_sent_again(&all, *pair)) {
         let suspicion = Suspicion::of(&all, pair, &natural, last.len());
         if suspicion.share() >= COPIED_MIN - BLUR {
             by_copier[suspicion.copier].push(suspicion);
@@ -91,6 +94,12 @@ pub fn find(current: &[Candidate<'_>], last: &[Candidate<'_>]) -> Copies {
     let mut copies: Vec<Copied> = confirmed.collect();
     copies.sort_by_key(|copied| copied.uid);
     Copies { natural: Natural::median(&natural[last.len()..]), copies }
+}
+
+/// Whether both are of one peer, and the earlier one did not count.
+fn is_sent_again(all: &[Candidate<'_>], pair: Pair) -> bool {
+    let (later, earlier) = (all[pair.a], all[pair.b]);
+    later.uid == earlier.uid && !earlier.counted
 }
 
 /// A pair whose sketches have more in common than is natural.

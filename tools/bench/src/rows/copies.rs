@@ -34,6 +34,7 @@ pub(super) fn rows(bench: &Bench) -> Result<Vec<Row>, BenchError> {
                 priority: Priority::new(None, at as u64, BlockNumber(0)),
                 sketch,
                 update: Some(update),
+                counted: true,
             })
             .collect();
         find(&candidates, &[])

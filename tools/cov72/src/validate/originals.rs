@@ -1,7 +1,7 @@
 //! Whose work each contribution is: copies among those of a window and of the one before, by
 //! sketches that only this validator can foretell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gauntlet::Secret;
 use gauntlet::copies::{Candidate, Priority, Sketch, Sketcher, find};
@@ -21,6 +21,8 @@ struct Last {
     window: Window,
     priority: Priority,
     sketch: Sketch,
+    /// Whether it became part of the shared parameters.
+    counted: bool,
 }
 
 /// What is remembered from window to window.
@@ -30,6 +32,11 @@ pub(super) struct Originals {
 }
 
 impl Originals {
+    /// Of the contributions that were last looked at, those of `uids` count in the end.
+    pub(super) fn count(&mut self, uids: &BTreeSet<Uid>) {
+        self.last.iter_mut().for_each(|last| last.counted = uids.contains(&last.uid));
+    }
+
     /// The copies among `sound`, all of `window`.
     pub(super) fn copies(
         &mut self,
@@ -52,7 +59,7 @@ impl Originals {
             let update = body.decode(shape).map_err(unreadable)?;
             sketches.push(now.sketch(&update));
             let sketch = next.sketch(&update);
-            coming.push(Last { uid: *uid, window, priority: *priority, sketch });
+            coming.push(Last { uid: *uid, window, priority: *priority, sketch, counted: false });
             updates.push(is_held.then_some(update));
         }
         let current: Vec<_> = sound
@@ -65,6 +72,7 @@ impl Originals {
                 priority: sound.priority,
                 sketch,
                 update: update.as_deref(),
+                counted: false,
             })
             .collect();
         let earlier: Vec<_> = self
@@ -77,6 +85,7 @@ impl Originals {
                 priority: last.priority,
                 sketch: &last.sketch,
                 update: None,
+                counted: last.counted,
             })
             .collect();
         let found = find(&current, &earlier);

@@ -116,6 +116,7 @@ impl Referee {
         let selection = self.snapshot.book.select(&sound, &self.secret, window);
         let left_out = |uid| selection.left_out.iter().find(|left: &&Rejected| left.uid == uid);
         judged.reject(|sound| left_out(sound.uid).map(|left| left.reason.clone()));
+        self.originals.count(&judged.accepted.iter().map(|sound| sound.uid).collect());
         for Rejected { uid, reason } in &judged.rejected {
             match entries.iter_mut().find(|entry| entry.uid == *uid) {
                 Some(entry) => entry.rejection = Some(reason.clone()),
