@@ -33,7 +33,7 @@ impl Origin {
         if path.join("config.json").exists() {
             let path = path.display();
             return Err(Failure::precondition(format!(
-                "{path} is a model of others; make it ours by: cov72 import {path} --out models/ours"
+                "{path} is a model of others; make it ours by: cov72 import {path} --out models/it"
             )));
         }
         Self::of_run(path, flag)

@@ -28,8 +28,8 @@ pub(crate) struct TrainArgs {
     /// [default: nano]
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
-    /// What counts towards the loss: `pretrain`, every token, or `sft`, answers only, on shards that
-    /// `cov72 data chat` made [default: pretrain]
+    /// What counts towards the loss: `pretrain`, every token, or `sft`, answers only, on shards of
+    /// `cov72 data chat` [default: pretrain]
     #[arg(long, value_name = "pretrain|sft")]
     objective: Option<Objective>,
     /// Start from this model: a folder that `cov72 import` made, a run, or one of its checkpoints

@@ -10,6 +10,7 @@ fn the_summary_has_the_keys_of_the_contract_and_the_loss_falls() {
     let mut contract = vec![
         "preset",
         "params",
+        "objective",
         "windows",
         "inner_steps",
         "tokens",

@@ -112,6 +112,9 @@ fn fine_tuning_that_is_killed_ends_with_the_bits_of_one_that_was_not() {
     for key in ["state_root", "tokens", "inner_steps", "loss_first", "loss_last"] {
         assert_eq!(resumed[key], whole[key], "{key}");
     }
+    let refusal = tiny.refusal("killed", &["--resume", "--objective", "pretrain"], 2);
+    let parts = ["objective = \"pretrain\" contradicts", "where it is \"sft\""];
+    parts.iter().for_each(|part| assert!(refusal.contains(part), "{refusal}"));
 }
 
 #[test]
