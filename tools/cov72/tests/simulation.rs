@@ -122,6 +122,21 @@ fn exact_and_changed_copies_are_excluded_and_nobody_else_is() {
     }
 }
 
+/// In this seed a peer misses a window, and what it sends in the next one is refused. It lies in its
+/// residual and is sent again, which once was held to be a copy of itself, and the peer barred.
+#[test]
+fn whoever_sends_again_what_did_not_count_is_not_barred_for_it() {
+    let attacks = ["--attack", "copycat@6", "--attack", "copycat-delayed@8"];
+    let fixed = ["--seed", "13", "--peers", "10", "--validators", "1", "--windows", "9"];
+    let more = ["--attack", "copycat-perturbed@7"];
+    let report = report(&[&fixed[..], &attacks, &more].concat());
+    for standing in report["standings"].as_array().expect("a list") {
+        let mut penalties = standing["penalties"].as_array().into_iter().flatten();
+        let is_barred = penalties.any(|penalty| penalty["code"] == "copied_again");
+        assert_eq!(is_barred, standing["attack"].is_string(), "{standing:#}");
+    }
+}
+
 #[test]
 fn whatever_one_validator_forges_the_others_agree_and_go_on() {
     let output = sim(&["--seeds", "0..16", "--validators", "3", "--only", "forge"]);
