@@ -122,8 +122,8 @@ fn exact_and_changed_copies_are_excluded_and_nobody_else_is() {
     }
 }
 
-/// In this seed a peer misses a window, and what it sends in the next one is refused. It lies in its
-/// residual and is sent again, which once was held to be a copy of itself, and the peer barred.
+/// In this seed a peer misses a window, and what it sends in the next one is refused. That lies in
+/// its residual and is sent again, which once was held to be a copy of itself, and the peer barred.
 #[test]
 fn whoever_sends_again_what_did_not_count_is_not_barred_for_it() {
     let attacks = ["--attack", "copycat@6", "--attack", "copycat-delayed@8"];
