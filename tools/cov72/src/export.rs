@@ -1,13 +1,13 @@
 //! `cov72 export`: what was trained, as a folder that everybody else's tools load.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use model::hugging_face::{Dtype, Export, MODEL_FILE, ModelFolder, export};
-use model::{SavedParams, TOKENIZER_FILE, layout_of};
+use model::hugging_face::{Dtype, Export, export};
+use model::{Located, layout_of, locate};
 use serde_json::json;
-use wire::{ModelSpec, SignedRun};
+use wire::ModelSpec;
 
 use crate::failure::Failure;
 use crate::stdout;
@@ -59,22 +59,12 @@ impl From<DtypeArg> for Dtype {
     }
 }
 
-/// Where a model comes from.
-struct Origin {
-    spec: ModelSpec,
-    params: PathBuf,
-    dtype: Dtype,
-    tokenizer: Option<PathBuf>,
-    /// What the model card tells of it.
-    facts: Vec<(&'static str, String)>,
-}
-
 /// Runs the command.
 pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
     if args.file_mb == 0 {
         return Err(Failure::usage("--file-mb 0: a file holds at least one megabyte"));
     }
-    let origin = origin(&args.checkpoint)?;
+    let origin = locate(&args.checkpoint)?;
     let tokenizer = args.tokenizer.clone().or_else(|| origin.tokenizer.clone());
     let tensors = layout_of(&origin.spec)?.tensors().len() as u64;
     let style = "writing tensors {bar:30} {pos}/{len}, {eta} left";
@@ -117,51 +107,8 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn origin(path: &Path) -> Result<Origin, Failure> {
-    if path.join(MODEL_FILE).exists() {
-        let ModelFolder { model, dtype, .. } = ModelFolder::read(path)?;
-        let tokenizer = Some(path.join(TOKENIZER_FILE)).filter(|file| file.exists());
-        let facts = vec![("imported as", dtype.name().to_string())];
-        let params = ModelFolder::params(path);
-        return Ok(Origin { spec: model, params, dtype, tokenizer, facts });
-    }
-    // A checkpoint lies in `checkpoints`, in the folder of its run.
-    let checkpoints = path.join("checkpoints");
-    let is_run = checkpoints.is_dir();
-    let run = if is_run { Some(path) } else { path.parent().and_then(Path::parent) };
-    let file = run.map(|run| run.join("run.json")).filter(|file| file.exists());
-    let file = file.ok_or_else(|| {
-        Failure::precondition(format!(
-            "{} is no run, no checkpoint of one, and no imported model; give --checkpoint the \
-             --dir of a run",
-            path.display()
-        ))
-    })?;
-    let text = std::fs::read(&file).map_err(|error| Failure::io("read", &file, &error))?;
-    let run = SignedRun::parse(&text)
-        .map_err(|error| Failure::damaged(format!("{}: {error}", file.display())))?;
-    let run = run.document();
-    let layout = layout_of(&run.model)?;
-    let saved = match is_run {
-        true => SavedParams::newest(&checkpoints, &layout),
-        false => SavedParams::of(path, &layout),
-    };
-    let saved = saved.map_err(|reason| {
-        Failure::damaged(format!("{reason}; choose another checkpoint by --checkpoint"))
-    })?;
-    let progress = &saved.progress;
-    let facts = vec![
-        ("run", format!("{}, {}", run.name, progress.run_id)),
-        ("windows", progress.windows.to_string()),
-        ("inner steps of a peer", progress.inner_steps.to_string()),
-        ("state root", progress.state_root.to_string()),
-    ];
-    let (spec, dtype) = (run.model.clone(), Dtype::F32);
-    Ok(Origin { spec, params: saved.file, dtype, tokenizer: None, facts })
-}
-
 /// The model card.
-fn card(origin: &Origin, dtype: Dtype) -> String {
+fn card(origin: &Located, dtype: Dtype) -> String {
     let ModelSpec { layers, d_model, heads, kv_heads, ffn, vocab, seq_len, .. } = origin.spec;
     let mut card = format!(
         "---\nlibrary_name: transformers\npipeline_tag: text-generation\n---\n\n\
