@@ -11,10 +11,12 @@ mod device;
 mod explain;
 mod export;
 mod failure;
+mod generate;
 mod import;
 mod init;
 mod localnet;
 mod node;
+mod serve;
 mod sim;
 mod stdout;
 mod train;
@@ -37,6 +39,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     Data(data::DataArgs),
     Export(export::ExportArgs),
+    Generate(generate::GenerateArgs),
+    Serve(serve::ServeArgs),
     Import(import::ImportArgs),
     Sim(sim::SimArgs),
     Bench(bench::Cli),
@@ -51,6 +55,8 @@ fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Data(args) => data::run(args),
         Command::Export(args) => export::run(&args),
+        Command::Generate(args) => generate::run(&args),
+        Command::Serve(args) => serve::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Bench(args) => measure(&args),
