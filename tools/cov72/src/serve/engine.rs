@@ -120,3 +120,32 @@ impl Worker {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use model::generate::{Sampler, Sampling, StopText, TextStream};
+
+    use super::*;
+
+    fn job() -> Job {
+        let continuation = Continuation::new(
+            Sampler::new(Sampling::default(), 0),
+            TextStream::after(&std::sync::Arc::new(model::Tokenizer::Byte), &[]),
+            StopText::new(Vec::new()),
+            Vec::new(),
+            1,
+        );
+        Job { prompt: vec![1], continuation, events: mpsc::unbounded_channel().0 }
+    }
+
+    #[test]
+    fn a_full_queue_takes_no_more_and_one_without_a_model_neither() {
+        let (queue, mut jobs) = mpsc::channel(2);
+        let engine = Engine { queue };
+        assert_eq!([(); 3].map(|()| engine.submit(job())), [true, true, false]);
+        jobs.try_recv().expect("one waits");
+        assert!(engine.submit(job()));
+        drop(jobs);
+        assert!(!engine.submit(job()));
+    }
+}
