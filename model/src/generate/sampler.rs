@@ -173,7 +173,8 @@ mod tests {
         assert_near(&shares(with(3, 0.7), &uneven), &two);
         assert_near(&shares(with(9, 1.0), &uneven), &[0.1, 0.4, 0.2, 0.3]);
         let equal = [1.0; 8];
-        let half = |count: usize| (0..8).map(|at| f64::from(u8::from(at < count)) / count as f64);
+        let half =
+            |count: usize| (0..8).map(move |at| f64::from(u8::from(at < count)) / count as f64);
         assert_near(&shares(with(3, 1.0), &equal), &half(3).collect::<Vec<_>>());
         assert_near(&shares(with(0, 0.5), &equal), &half(4).collect::<Vec<_>>());
     }

@@ -1,11 +1,15 @@
 //! Addresses and what is done at them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
+use axum::body;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, Json, State};
+use axum::extract::{DefaultBodyLimit, Json, Request, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_LENGTH;
+use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
 use model::generate::{Continuation, Sampler, StopText, TextStream};
@@ -21,6 +25,8 @@ use crate::generate::source::Source;
 
 /// Largest request that is read.
 const BODY_BYTES_MAX: usize = 4 << 20;
+/// How long a request may take to arrive.
+const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// What answers requests.
 #[derive(Clone)]
@@ -30,7 +36,7 @@ pub(super) struct Service {
     engine: Engine,
 }
 
-type Body<T> = Result<Json<T>, JsonRejection>;
+type Read<T> = Result<Json<T>, JsonRejection>;
 
 impl Service {
     pub(super) fn new(source: Source, engine: Engine) -> Self {
@@ -86,8 +92,30 @@ pub(super) fn router(service: Service) -> Router {
         .route("/v1/chat/completions", post(chat))
         .fallback(nowhere)
         .method_not_allowed_fallback(not_that_way)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(bounded))
+        .layer(DefaultBodyLimit::disable())
         .with_state(service)
+}
+
+/// Reads the whole request first, as far as it may go in bytes and time.
+async fn bounded(request: Request, next: Next) -> Result<Response, Refusal> {
+    let (parts, body) = request.into_parts();
+    let too_large = || {
+        let told = format!("a request has at most {BODY_BYTES_MAX} bytes; shorten the prompt");
+        Refusal::with_status(StatusCode::PAYLOAD_TOO_LARGE, told)
+    };
+    let claimed =
+        parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    if claimed.is_some_and(|bytes: u64| bytes > BODY_BYTES_MAX as u64) {
+        return Err(too_large());
+    }
+    let read = tokio::time::timeout(BODY_TIME_MAX, body::to_bytes(body, BODY_BYTES_MAX)).await;
+    let late = |_| {
+        let told = "the request took more than 30 s to arrive; send it at once";
+        Refusal::with_status(StatusCode::REQUEST_TIMEOUT, told)
+    };
+    let bytes = read.map_err(late)?.map_err(|_| too_large())?;
+    Ok(next.run(Request::from_parts(parts, bytes.into())).await)
 }
 
 async fn models(State(service): State<Service>) -> axum::Json<Value> {
@@ -100,7 +128,7 @@ async fn models(State(service): State<Service>) -> axum::Json<Value> {
 
 async fn completions(
     State(service): State<Service>,
-    body: Body<CompletionRequest>,
+    body: Read<CompletionRequest>,
 ) -> Result<Response, Refusal> {
     let CompletionRequest { prompt, how } = read(body)?;
     let wrong = |told: String| Refusal::parameter("prompt", told);
@@ -129,7 +157,7 @@ async fn completions(
 
 async fn chat(
     State(service): State<Service>,
-    body: Body<ChatRequest>,
+    body: Read<ChatRequest>,
 ) -> Result<Response, Refusal> {
     let ChatRequest { messages, how } = read(body)?;
     let messages: Vec<_> =
@@ -142,20 +170,14 @@ async fn chat(
     service.answer(&how, prompt, true).await
 }
 
-fn read<T>(body: Body<T>) -> Result<T, Refusal> {
+fn read<T>(body: Read<T>) -> Result<T, Refusal> {
     let told = |rejection: JsonRejection| {
-        let message = match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                format!("a request has at most {BODY_BYTES_MAX} bytes; shorten the prompt")
-            }
-            _ => rejection.body_text(),
-        };
         // What cannot be understood is one thing to clients.
         let status = match rejection.status() {
             StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
             status => status,
         };
-        Refusal::with_status(status, message)
+        Refusal::with_status(status, rejection.body_text())
     };
     body.map(|Json(body)| body).map_err(told)
 }

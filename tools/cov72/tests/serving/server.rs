@@ -66,6 +66,7 @@ impl Server {
     pub(crate) fn announce(&self, body_bytes: usize) -> String {
         let address = self.base.trim_start_matches("http://").trim_end_matches("/v1");
         let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let head = "POST /v1/completions HTTP/1.1\r\nhost: here\r\n\
                     content-type: application/json\r\n";
         write!(stream, "{head}content-length: {body_bytes}\r\n\r\n").unwrap();
