@@ -189,6 +189,21 @@ impl Tokenizer {
         }
     }
 
+    /// The tokens of a text that a model is to go on with: with the special tokens that the
+    /// `tokenizer.json` puts around a text, such as one that begins it.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn encode_prompt(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        let Self::Json(json) = self else {
+            let mut tokens = Vec::new();
+            self.encode(text.as_bytes(), &mut tokens)?;
+            return Ok(tokens);
+        };
+        let encoding = json.inner.encode_fast(text, true);
+        Ok(encoding.map_err(|source| TokenizerError::Encode { source })?.get_ids().to_vec())
+    }
+
     /// The text of `tokens`, special tokens included; what is no text becomes U+FFFD.
     pub fn decode(&self, tokens: &[u32]) -> String {
         match self {

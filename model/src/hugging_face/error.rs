@@ -90,6 +90,44 @@ pub enum InteropError {
         /// Rows of the embedding.
         model: usize,
     },
+    /// Nothing that could be a model.
+    #[error(
+        "{} is no run, no checkpoint of one, and no imported model; give the --dir of a run, or a \
+         Hugging Face folder", path.display()
+    )]
+    NoModel {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A Hugging Face folder where a model of our own form is needed.
+    #[error("{path} is a model of others; make it ours by: cov72 import {path} --out models/it",
+        path = path.display())]
+    Theirs {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A run or a checkpoint that cannot be used.
+    #[error("{}: {reason}; choose another checkpoint", path.display())]
+    Run {
+        /// The run's description, or the folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// More parameters than memory.
+    #[error(
+        "the parameters of {} need {:.1} GB as f32, this machine has {:.1} GB free; use a smaller \
+         model, or a machine with more memory",
+        path.display(), *needs as f64 / 1e9, *has as f64 / 1e9
+    )]
+    Memory {
+        /// The model.
+        path: PathBuf,
+        /// Bytes of its parameters.
+        needs: usize,
+        /// Bytes that could be had.
+        has: usize,
+    },
     /// The tokenizer cannot be read.
     #[error(transparent)]
     Tokenizer(#[from] crate::TokenizerError),

@@ -7,12 +7,16 @@ use std::path::Path;
 use safetensors::tensor::{Dtype as StoredDtype, View};
 use wire::{ModelSpec, Tensor};
 
-use super::config;
 use super::error::{InteropError, io};
 use super::folder::{Dtype, MODEL_FILE, ModelFolder, NewFolder, PARAMS_FILE, save};
+use super::load::Theirs;
 use super::names::{Way, reorder, theirs};
 use super::tensors::TensorFolder;
-use crate::{Eos, TOKENIZER_FILE, Tokenizer, layout_of};
+use crate::{Eos, TOKENIZER_FILE, Tokenizer};
+
+/// What else says how to talk to a model: it is taken along as it is.
+const COMPANIONS: [&str; 3] =
+    ["tokenizer_config.json", "chat_template.jinja", "generation_config.json"];
 
 /// What was read.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,18 +40,8 @@ pub fn import(
     out: &Path,
     on_tensor: &dyn Fn(usize),
 ) -> Result<Imported, InteropError> {
-    let spec = config::read(from)?;
-    let layout = layout_of(&spec)?;
-    let source = TensorFolder::open(from)?;
-    let wanted: Vec<String> = layout.tensors().iter().map(|t| theirs(&t.name)).collect();
-    for name in source.names() {
-        let is_ours = wanted.iter().any(|wanted| wanted == name);
-        if !is_ours && !follows_from_others(name, &spec) {
-            let (path, tensor) = (from.to_path_buf(), name.to_string());
-            return Err(InteropError::Foreign { path, tensor });
-        }
-    }
-    let dtype = match source.dtype(&wanted[0])? {
+    let Theirs { spec, layout, source } = Theirs::open(from)?;
+    let dtype = match source.dtype(&theirs(&layout.tensors()[0].name))? {
         Some(StoredDtype::BF16) => Dtype::Bf16,
         Some(StoredDtype::F16) => Dtype::F16,
         _ => Dtype::F32,
@@ -62,6 +56,12 @@ pub fn import(
         std::fs::copy(&tokenizer, folder.path(TOKENIZER_FILE)).map_err(io("copy", &tokenizer))?;
     }
     let (failure, read) = (RefCell::new(None), RefCell::new(0));
+    for name in COMPANIONS {
+        let file = from.join(name);
+        if file.exists() {
+            std::fs::copy(&file, folder.path(name)).map_err(io("copy", &file))?;
+        }
+    }
     let views = layout.tensors().iter().map(|tensor| {
         let (source, spec, extents) = (&source, &spec, tensor.shape.extents());
         let (failure, read) = (&failure, &read);
@@ -77,7 +77,7 @@ pub fn import(
 
 /// Whether a tensor says nothing that others do not: rotary frequencies, and the head of a tied
 /// model.
-fn follows_from_others(name: &str, spec: &ModelSpec) -> bool {
+pub(super) fn follows_from_others(name: &str, spec: &ModelSpec) -> bool {
     name.ends_with(".rotary_emb.inv_freq") || (spec.tied && name == "lm_head.weight")
 }
 

@@ -10,6 +10,7 @@ mod error;
 mod export;
 mod folder;
 mod import;
+pub(crate) mod load;
 mod names;
 mod params;
 mod tensors;

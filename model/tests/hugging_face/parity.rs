@@ -1,7 +1,8 @@
 //! The same log-probabilities as transformers, for the same parameters.
 
+use model::generate::{Decoder, Extend, LogSoftmax, Wanted};
 use model::hugging_face::{ModelFolder, import};
-use model::{LossMeter, SampleSource, layout_of, preset};
+use model::{LossMeter, SampleSource, layout_of, open_model, preset};
 use runtime::Device;
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -74,6 +75,39 @@ fn an_imported_model_computes_what_transformers_does() {
                 "{name} {pair}: {} nats, expected {expected}",
                 loss.nats
             );
+        }
+    }
+}
+
+#[test]
+fn a_decoder_gives_the_probabilities_that_transformers_does_straight_from_its_folder() {
+    let reference: Value = serde_json::from_str(include_str!("reference.json")).unwrap();
+    for (name, of) in reference["models"].as_object().unwrap() {
+        let dir = tempfile::tempdir().unwrap();
+        let theirs = Foreign::new(&of["shape"]).write(dir.path());
+        let ours = dir.path().join("ours");
+        import(&theirs, &ours, &|_| ()).unwrap();
+        let model = open_model(&theirs).unwrap();
+        assert!(model.tokenizer.is_none() && model.ends.is_empty());
+        assert_eq!(*model.params, *open_model(&ours).unwrap().params);
+        let tokens = of["tokens"].as_array().unwrap().iter();
+        let tokens: Vec<u32> = tokens.map(|token| number(token) as u32).collect();
+        let device = Device::cpu(2).unwrap();
+        let mut decoder =
+            Decoder::new(&device, &model.spec, model.params, 1, tokens.len()).unwrap();
+        let mut nats = Vec::new();
+        // A prompt, then token by token.
+        for tokens in std::iter::once(&tokens[..20]).chain(tokens[20..].chunks(1)) {
+            let work = [Extend { slot: 0, tokens }];
+            decoder.extend(&work, Wanted::All, &mut |_, logits| {
+                let of = LogSoftmax::of(logits);
+                nats.push(logits.iter().map(|logit| of.nats(*logit)).collect::<Vec<_>>());
+            });
+        }
+        for pair in of["pairs"].as_array().unwrap() {
+            let (position, token) = (number(&pair[0]), number(&pair[1]));
+            let (found, expected) = (nats[position][token], pair[2].as_f64().unwrap());
+            assert!((found - expected).abs() < TOLERANCE, "{name} {pair}: {found} nats");
         }
     }
 }

@@ -34,6 +34,11 @@ const TILE_ROWS: usize = 512;
 /// leave a thread idle at the end, more would pack the same values more often.
 const TILES_PER_THREAD: usize = 4;
 
+/// Columns of a tile per row, where rows are few: what is packed of B then stays in the first-level
+/// cache until it is multiplied, and all threads have tiles. A is packed again for each tile, hence
+/// wider tiles where there is more of it.
+const COLS_PER_ROW: usize = 4;
+
 /// A matrix in a slice: value (i, j) at `i * row_stride + j * col_stride`.
 #[derive(Clone, Copy)]
 pub(crate) struct Matrix<'a> {
@@ -196,7 +201,8 @@ fn tile_cols_max() -> usize {
 /// Rows and columns of a tile of C: near the largest, but enough tiles for all threads where C has
 /// as many pieces of rows, and all about the same size.
 fn tile_shape(m: usize, n: usize) -> (usize, usize) {
-    let across = n.div_ceil(tile_cols_max());
+    let cols_max = tile_cols_max().min((COLS_PER_ROW * m).next_multiple_of(COLS_MAX));
+    let across = n.div_ceil(cols_max);
     let tile_cols = n.div_ceil(across).next_multiple_of(COLS_MAX);
     let wanted = (TILES_PER_THREAD * rayon::current_num_threads()).div_ceil(across);
     let down = m.div_ceil(TILE_ROWS).max(wanted.min(m.div_ceil(PIECE_ROWS)));

@@ -8,6 +8,7 @@
 pub(crate) mod adamw;
 pub(crate) mod aggregate;
 pub(crate) mod attention;
+pub(crate) mod cached_attention;
 pub(crate) mod compress;
 pub(crate) mod cross_entropy;
 pub(crate) mod elementwise;

@@ -8,6 +8,7 @@
 pub mod adamw;
 pub mod aggregate;
 pub mod attention;
+pub mod cached_attention;
 pub mod compress;
 pub mod cross_entropy;
 pub mod elementwise;

@@ -62,6 +62,33 @@ pub fn forward(
     turn(dev, table, qkv, t, seq, heads_rotated, 1.0);
 }
 
+/// As [`forward`] for `t` rows of one sequence whose first row is at position `first`.
+///
+/// # Panics
+/// The table ends before the last row's position.
+pub fn forward_from(
+    dev: &Device,
+    table: &Table,
+    qkv: ViewMut<'_, f32>,
+    t: usize,
+    first: usize,
+    heads_rotated: usize,
+) {
+    let row = row_len("qkv", qkv.len(), t);
+    let (heads, hd) = (heads_rotated, table.head_dim);
+    assert!(heads * hd <= row, "rope: {heads} heads do not fit a row of {row}");
+    assert!(first + t <= table.seq, "rope: {first} + {t} positions, table of {}", table.seq);
+    let cos_sin = table.cos_sin.slice(first * hd..(first + t) * hd);
+    match dev {
+        Device::Cpu(_) => dev.install(|| {
+            cpu::rotate(cos_sin.on_host(), qkv.on_host(), row, heads, hd, t, 1.0);
+        }),
+        Device::Gpu(gpu) => {
+            cuda::rotate(gpu, cos_sin.on_gpu(), qkv.on_gpu(), row, heads, hd, t, 1.0);
+        }
+    }
+}
+
 /// Turns gradients back, in place: the inverse of [`forward`].
 pub fn backward(
     dev: &Device,

@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use model::hugging_face::{Dtype, Export, export};
-use model::layout_of;
+use model::{Located, layout_of, locate};
 use serde_json::json;
 use wire::ModelSpec;
 
 use crate::failure::Failure;
-use crate::origin::Origin;
 use crate::stdout;
 
 const EXAMPLES: &str = "\
@@ -65,7 +64,7 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
     if args.file_mb == 0 {
         return Err(Failure::usage("--file-mb 0: a file holds at least one megabyte"));
     }
-    let origin = Origin::of(&args.checkpoint, "--checkpoint")?;
+    let origin = locate(&args.checkpoint)?;
     let tokenizer = args.tokenizer.clone().or_else(|| origin.tokenizer.clone());
     let tensors = layout_of(&origin.spec)?.tensors().len() as u64;
     let style = "writing tensors {bar:30} {pos}/{len}, {eta} left";
@@ -109,7 +108,7 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
 }
 
 /// The model card.
-fn card(origin: &Origin, dtype: Dtype) -> String {
+fn card(origin: &Located, dtype: Dtype) -> String {
     let ModelSpec { layers, d_model, heads, kv_heads, ffn, vocab, seq_len, .. } = origin.spec;
     let mut card = format!(
         "---\nlibrary_name: transformers\npipeline_tag: text-generation\n---\n\n\

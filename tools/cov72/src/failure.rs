@@ -165,8 +165,11 @@ impl From<InteropError> for Failure {
     fn from(error: InteropError) -> Self {
         match error {
             InteropError::Io { .. } => Self::ours(error),
-            InteropError::Occupied { .. } => Self::precondition(error),
-            InteropError::Damaged { .. } => Self::damaged(error),
+            InteropError::Occupied { .. }
+            | InteropError::NoModel { .. }
+            | InteropError::Theirs { .. }
+            | InteropError::Memory { .. } => Self::precondition(error),
+            InteropError::Damaged { .. } | InteropError::Run { .. } => Self::damaged(error),
             InteropError::Unsupported { .. }
             | InteropError::NoKey { .. }
             | InteropError::NoTensor { .. }

@@ -5,17 +5,19 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod attack;
+mod chat_template;
 mod config;
 mod data;
 mod device;
 mod explain;
 mod export;
 mod failure;
+mod generate;
 mod import;
 mod init;
 mod localnet;
 mod node;
-mod origin;
+mod serve;
 mod sim;
 mod stdout;
 mod train;
@@ -38,6 +40,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     Data(data::DataArgs),
     Export(export::ExportArgs),
+    Generate(generate::GenerateArgs),
+    Serve(serve::ServeArgs),
     Import(import::ImportArgs),
     Sim(sim::SimArgs),
     Bench(bench::Cli),
@@ -52,6 +56,8 @@ fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Data(args) => data::run(args),
         Command::Export(args) => export::run(&args),
+        Command::Generate(args) => generate::run(&args),
+        Command::Serve(args) => serve::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Bench(args) => measure(&args),

@@ -28,3 +28,18 @@ pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
         out.write_all(b"\n")
     })
 }
+
+/// Text at once, as it comes. False when the reader went away.
+///
+/// # Errors
+/// As [`print()`].
+pub(crate) fn stream(text: &str) -> Result<bool, Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(e) => {
+            Err(Failure::precondition(format!("cannot write to stdout: {e}; check where it goes")))
+        }
+    }
+}

@@ -7,7 +7,6 @@ use wire::{ModelSpec, Objective, protocol};
 
 use super::{Config, read};
 use crate::failure::Failure;
-use crate::origin::Origin;
 
 /// What is asked for, by flags or in a file.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +43,7 @@ impl NewRun {
     pub(crate) fn config(&self) -> Result<Config, Failure> {
         let mut config = Config::named(self.preset())?;
         if let Some(from) = &self.from {
-            let spec = Origin::of(from, "--from")?.spec;
+            let spec = model::locate(from)?.spec;
             let seq_len = sequence_within_a_sample(spec.seq_len);
             config.model = ModelSpec { seq_len, ..spec };
             config.node.genesis =

@@ -3,7 +3,6 @@
 //! The mask is on for what an answer is made of, with the token that ends it, and off for prompts,
 //! for what a template writes around them, and for padding.
 
-mod jinja;
 mod pack;
 mod row;
 mod sheet;
@@ -19,6 +18,7 @@ use model::{BYTE_TOKENIZER, Eos, TOKENIZER_FILE, Tokenizer};
 use runtime::dataset::{Conversations, DatasetWriter, Provenance, SAMPLE_TOKENS};
 use serde::Serialize;
 
+use crate::chat_template::Message;
 use crate::failure::Failure;
 use crate::stdout;
 use pack::Row;
@@ -235,11 +235,7 @@ fn read_file(
 }
 
 /// Tokens and mask of a conversation.
-fn encode(
-    template: &Template,
-    tokenizer: &Tokenizer,
-    messages: &[row::Message],
-) -> Result<Row, String> {
+fn encode(template: &Template, tokenizer: &Tokenizer, messages: &[Message]) -> Result<Row, String> {
     let rendered = template.render(messages)?;
     let encoded = tokenizer.encode_with_places(&rendered.text);
     let (mut tokens, places) = encoded.map_err(|error| error.to_string())?;

@@ -8,7 +8,6 @@ use wire::{Genesis, Layout, ModelSpec, RunDescription, StateRoot};
 
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::origin::Origin;
 
 /// Where to take a run's first parameters from. Nothing is read until somebody needs them: who goes
 /// on from a checkpoint does not.
@@ -49,7 +48,7 @@ impl FirstParams {
                  node.genesis, or by --from",
             ));
         }
-        let origin = Origin::of(&self.folder, "--from")?;
+        let origin = model::locate(&self.folder)?;
         // How long its sequences are is no property of parameters.
         let same = ModelSpec { seq_len: self.model.seq_len, ..origin.spec };
         if same != self.model {

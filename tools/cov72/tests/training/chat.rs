@@ -129,7 +129,7 @@ fn what_is_no_conversation_is_refused_with_its_line_and_leaves_nothing() {
         (vec![json!({"prompt": "a\0", "completion": "b"})], vec![], 3, "jsonl:1: byte 0 at offset"),
         (vec![json!({"messages": []})], vec![], 3, "no answer of an assistant is left of 1"),
         (vec![good.clone()], vec!["--seq-len", "300"], 2, "--seq-len 300 does not divide"),
-        (vec![good.clone()], vec!["--template", "none.jinja"], 3, "check --template"),
+        (vec![good.clone()], vec!["--template", "none.jinja"], 3, "cannot read none.jinja"),
         (vec![good], vec!["--eos", "x"], 2, "leave it out"),
     ] {
         let output = chat(dir.path(), "talks", &rows, &more);

@@ -149,7 +149,7 @@ fn data_that_does_not_suit_the_objective_is_refused_with_the_command_that_helps(
         (vec!["--objective", "sft"], 2, ["the built-in corpus has none", "cov72 data chat"]),
         (sft(&base, &text, &[]), 3, ["no loss mask", "cov72 data chat --jsonl FILE --seq-len 128"]),
         (vec!["--objective", "rlhf"], 2, ["rlhf", "`pretrain` or `sft`"]),
-        (sft(&talks, &talks, &[]), 3, ["is no run, no checkpoint of one", "--from"]),
+        (sft(&talks, &talks, &[]), 3, ["is no run, no checkpoint of one", "the --dir of a run"]),
     ] {
         let output = tiny.train("refused", &arguments);
         let text = stderr(&output);

@@ -16,6 +16,9 @@ const LANES: usize = 16;
 /// factor once per panel.
 const RUN: usize = 8;
 
+/// Values of a row between what is read and what is asked for ahead of its use.
+const AHEAD: usize = 256;
+
 /// What a panel holds for one row.
 pub(crate) trait Word {
     /// Steps of k in a word.
@@ -168,6 +171,8 @@ unsafe fn transpose<W: Word, const WIDTH: usize>(
                 for i in 0..Panels::<WIDTH>::STRIP {
                     if i < rows {
                         let start = from.start.add((row + i) * from.outer + k);
+                        // As many rows at once are more than the hardware follows.
+                        _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(AHEAD).cast());
                         square[i] = W::of_row(start, (LANES * W::STEPS).min(depth - k));
                     }
                 }

@@ -1,29 +1,17 @@
 //! One line of a file of conversations, in any of the three forms that such files have.
 
-use serde::Serialize;
 use serde_json::{Map, Value};
+
+use crate::chat_template::Message;
 
 /// Who answers.
 pub(super) const ASSISTANT: &str = "assistant";
 /// Longest name of a role, in bytes.
 const ROLE_BYTES_MAX: usize = 32;
 
-/// What one side said.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Message {
-    pub(super) role: String,
-    pub(super) content: String,
-}
-
-impl Message {
-    fn new(role: &str, content: &str) -> Self {
-        Self { role: role.to_string(), content: content.to_string() }
-    }
-
-    /// Whether it is something to learn.
-    pub(super) fn is_answer(&self) -> bool {
-        self.role == ASSISTANT
-    }
+/// Whether it is something to learn.
+pub(super) fn is_answer(message: &Message) -> bool {
+    message.role == ASSISTANT
 }
 
 /// The messages of a line, or what is wrong with it.

@@ -3,25 +3,28 @@
 //! The plain template opens a turn with `<start_of_turn>ROLE`, a line feed, and closes it with
 //! `<end_of_turn>`; a line feed stands between two turns, and the token that ends a document behind
 //! the last. Of an assistant's turn, all behind the first line feed is the answer.
+//!
+//! A model's own template says how to write a conversation, not where its answers are. An answer is
+//! what it writes between its invitation to answer and the next message: the conversation up to
+//! there is written with the invitation, then with the answer, and the second must begin with the
+//! first.
 
 use std::ops::Range;
 use std::path::Path;
 
-use super::jinja::Jinja;
-use super::row::Message;
+use super::row::is_answer;
+use crate::chat_template::{ChatTemplate, Message, TEMPLATE_FILE};
 use crate::failure::Failure;
 
 /// Name of the template that needs no file.
 const PLAIN: &str = "plain";
-/// Name of a template beside the shards that it made.
-const TEMPLATE_FILE: &str = "chat_template.jinja";
 
 /// How a conversation is written down.
 #[derive(Debug)]
 pub(super) enum Template {
     Plain,
     /// As a model of others came with it.
-    Jinja(Box<Jinja>),
+    Model(Box<ChatTemplate>),
 }
 
 /// A conversation written down.
@@ -56,7 +59,7 @@ impl Template {
     pub(super) fn load(named: &Path) -> Result<Self, Failure> {
         match named == Path::new(PLAIN) {
             true => Ok(Self::Plain),
-            false => Jinja::load(named).map(|jinja| Self::Jinja(Box::new(jinja))),
+            false => ChatTemplate::load(named).map(|theirs| Self::Model(Box::new(theirs))),
         }
     }
 
@@ -64,7 +67,7 @@ impl Template {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Plain => PLAIN,
-            Self::Jinja(_) => TEMPLATE_FILE,
+            Self::Model(_) => TEMPLATE_FILE,
         }
     }
 
@@ -72,7 +75,7 @@ impl Template {
     pub(super) fn source(&self) -> Option<&str> {
         match self {
             Self::Plain => None,
-            Self::Jinja(jinja) => Some(jinja.source()),
+            Self::Model(theirs) => Some(theirs.source()),
         }
     }
 
@@ -80,7 +83,9 @@ impl Template {
     pub(super) fn render(&self, messages: &[Message]) -> Result<Rendered, String> {
         match self {
             Self::Plain => Ok(plain(messages)),
-            Self::Jinja(jinja) => jinja.render(messages),
+            Self::Model(theirs) => {
+                answered(theirs, messages).map_err(|told| told + ", or use --template plain")
+            }
         }
     }
 }
@@ -95,16 +100,68 @@ fn plain(messages: &[Message]) -> Rendered {
         let start = text.len();
         text += &message.content;
         text += "<end_of_turn>";
-        if message.is_answer() {
+        if is_answer(message) {
             answers.push(start..text.len());
         }
     }
     Rendered { text, answers, is_plain: true }
 }
 
+fn answered(template: &ChatTemplate, messages: &[Message]) -> Result<Rendered, String> {
+    let text = template.render(messages, false)?;
+    let (mut answers, mut from) = (Vec::new(), 0);
+    for (at, _) in messages.iter().enumerate().filter(|(_, message)| is_answer(message)) {
+        let asked = template.render(&messages[..at], true)?;
+        let answered = template.render(&messages[..=at], false)?;
+        let follows = answered.starts_with(&asked) && text.starts_with(&answered);
+        // White space behind the end of a turn is the template's, not the answer's.
+        let end = answered.trim_end().len();
+        if !follows || asked.len() < from || end <= asked.len() {
+            return Err(format!(
+                "the chat template writes a conversation differently once message {} follows, so \
+                 that its answer cannot be told from the prompt; take another",
+                at + 1
+            ));
+        }
+        from = end;
+        answers.push(asked.len()..end);
+    }
+    Ok(Rendered { text, answers, is_plain: false })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn theirs(source: &str) -> Template {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(TEMPLATE_FILE);
+        std::fs::write(&path, source).unwrap();
+        Template::load(&path).unwrap()
+    }
+
+    #[test]
+    fn answers_are_found_between_invitation_and_next_message() {
+        let template = theirs(
+            "{% for m in messages %}<{{ m.role }}>{{ m.content.strip() }}</s>\n{% endfor %}\
+             {% if add_generation_prompt %}<assistant>{% endif %}",
+        );
+        let said =
+            [("user", " Hi <b>"), ("assistant", "Yes & no."), ("user", "?"), ("assistant", "!")];
+        let said = said.map(|(role, content)| Message::new(role, content));
+        let rendered = template.render(&said).unwrap();
+        let text = "<user>Hi <b></s>\n<assistant>Yes & no.</s>\n<user>?</s>\n<assistant>!</s>\n";
+        assert_eq!(rendered.text, text);
+        let answers: Vec<_> = rendered.answers.iter().map(|at| &text[at.clone()]).collect();
+        assert_eq!(answers, ["Yes & no.</s>", "!</s>"]);
+        assert_eq!(rendered.answers[0], 28..41);
+        // What is written of a conversation depends on how long it is.
+        let fickle =
+            theirs("{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}");
+        let refused = fickle.render(&said).unwrap_err();
+        assert!(refused.contains("differently once message 2 follows"), "{refused}");
+        assert!(refused.contains("--template plain"), "{refused}");
+    }
 
     #[test]
     fn only_tokens_that_lie_in_an_answer_as_a_whole_count() {

@@ -1,18 +1,16 @@
-//! Chat templates as models of others come with them: Jinja, in `tokenizer_config.json` or in a
-//! file of its own.
+//! Chat templates as models come with them: Jinja, in `tokenizer_config.json` or in a file of its
+//! own.
 //!
-//! Such a template says how to write a conversation, not where its answers are. An answer is what
-//! it writes between its invitation to answer and the next message: the conversation up to there is
-//! written with the invitation, then with the answer, and the second must begin with the first.
+//! Templates are strangers' programs: they see the messages and two special tokens, reach no file,
+//! and stop after so many instructions.
 
 use std::path::Path;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, context};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::row::Message;
-use super::template::Rendered;
 use crate::failure::Failure;
 
 /// Name of the template within its environment; nothing is escaped in one of this name.
@@ -22,32 +20,62 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 /// Instructions that one rendering may take: a template is a stranger's program.
 const FUEL: u64 = 10_000_000;
 
-/// A chat template.
+const SETTINGS_FILE: &str = "tokenizer_config.json";
+/// Name of a template in a file of its own.
+pub(crate) const TEMPLATE_FILE: &str = "chat_template.jinja";
+
+/// What one side said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Message {
+    /// `system`, `user` or `assistant`.
+    pub(crate) role: String,
+    /// What was said.
+    pub(crate) content: String,
+}
+
+impl Message {
+    pub(crate) fn new(role: &str, content: &str) -> Self {
+        Self { role: role.to_string(), content: content.to_string() }
+    }
+}
+
+/// A model's way to write a chat.
 #[derive(Debug)]
-pub(super) struct Jinja {
+pub(crate) struct ChatTemplate {
     environment: Environment<'static>,
     source: String,
     bos: String,
     eos: String,
 }
 
-impl Jinja {
+impl ChatTemplate {
+    /// The template of the model in `folder`; none where there is none.
+    pub(crate) fn of(folder: &Path) -> Result<Option<Self>, Failure> {
+        let (file, settings) = (folder.join(TEMPLATE_FILE), folder.join(SETTINGS_FILE));
+        if file.exists() {
+            return Self::load(&file).map(Some);
+        }
+        if !settings.exists() || template_in(&parse(&read(&settings)?, &settings)?).is_none() {
+            return Ok(None);
+        }
+        Self::load(&settings).map(Some)
+    }
+
     /// Reads a `tokenizer_config.json`, or a file that is a template, beside which there may be
     /// one with the names of tokens.
-    pub(super) fn load(path: &Path) -> Result<Self, Failure> {
+    pub(crate) fn load(path: &Path) -> Result<Self, Failure> {
         let shown = path.display();
         let text = read(path)?;
         if path.extension().is_some_and(|extension| extension == "json") {
             let config = parse(&text, path)?;
             let source = template_in(&config).ok_or_else(|| {
                 Failure::precondition(format!(
-                    "{shown} has no chat_template; name the model's chat_template.jinja, or use \
-                     --template plain"
+                    "{shown} has no chat_template; name the model's chat_template.jinja"
                 ))
             })?;
             return Self::new(source, &config, path);
         }
-        let beside = path.with_file_name("tokenizer_config.json");
+        let beside = path.with_file_name(SETTINGS_FILE);
         let config = match beside.exists() {
             true => parse(&read(&beside)?, &beside)?,
             false => Map::new(),
@@ -69,7 +97,7 @@ impl Jinja {
         environment.add_template_owned(NAME, without_marks(&source)).map_err(|error| {
             let (path, why) = (path.display(), told(&error));
             Failure::precondition(format!(
-                "the chat template of {path} does not read: {why}; use --template plain"
+                "the chat template of {path} does not read: {why}; fetch it anew"
             ))
         })?;
         let token = |key: &str| token_name(config.get(key)).unwrap_or_default().to_string();
@@ -77,37 +105,18 @@ impl Jinja {
     }
 
     /// The template as it came.
-    pub(super) fn source(&self) -> &str {
+    pub(crate) fn source(&self) -> &str {
         &self.source
     }
 
-    /// Writes a conversation down.
-    pub(super) fn render(&self, messages: &[Message]) -> Result<Rendered, String> {
-        let text = self.text(messages, false)?;
-        let (mut answers, mut from) = (Vec::new(), 0);
-        for (at, _) in messages.iter().enumerate().filter(|(_, message)| message.is_answer()) {
-            let asked = self.text(&messages[..at], true)?;
-            let answered = self.text(&messages[..=at], false)?;
-            let follows = answered.starts_with(&asked) && text.starts_with(&answered);
-            // White space behind the end of a turn is the template's, not the answer's.
-            let end = answered.trim_end().len();
-            if !follows || asked.len() < from || end <= asked.len() {
-                return Err(format!(
-                    "the chat template writes a conversation differently once message {} follows, \
-                     so that its answer cannot be told from the prompt; use --template plain",
-                    at + 1
-                ));
-            }
-            from = end;
-            answers.push(asked.len()..end);
-        }
-        Ok(Rendered { text, answers, is_plain: false })
-    }
-
-    fn text(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, String> {
+    /// The conversation as text, with an invitation to answer behind it if that is asked for.
+    ///
+    /// # Errors
+    /// The template refuses the messages, in one sentence.
+    pub(crate) fn render(&self, messages: &[Message], invites: bool) -> Result<String, String> {
         let given = context! {
             messages => minijinja::value::Serde(messages),
-            add_generation_prompt,
+            add_generation_prompt => invites,
             bos_token => self.bos.as_str(),
             eos_token => self.eos.as_str(),
             tools => (),
@@ -115,7 +124,10 @@ impl Jinja {
         };
         let rendered = self.environment.get_template(NAME).and_then(|chat| chat.render(given));
         rendered.map_err(|error| {
-            format!("the chat template refuses it: {}; use --template plain", told(&error))
+            format!(
+                "the chat template refuses these messages: {}; see its model card",
+                told(&error)
+            )
         })
     }
 }
@@ -123,7 +135,7 @@ impl Jinja {
 fn read(path: &Path) -> Result<String, Failure> {
     let shown = path.display();
     let refuse = |why: String| {
-        Failure::precondition(format!("cannot read {shown}: {why}; check --template"))
+        Failure::precondition(format!("cannot read {shown}: {why}; fetch the file anew"))
     };
     let bytes = std::fs::metadata(path).map_err(|error| refuse(error.to_string()))?.len();
     if bytes > FILE_BYTES_MAX {
@@ -134,7 +146,7 @@ fn read(path: &Path) -> Result<String, Failure> {
 
 fn parse(text: &str, path: &Path) -> Result<Map<String, Value>, Failure> {
     serde_json::from_str(text).map_err(|error| {
-        Failure::precondition(format!("{}: {error}; check --template", path.display()))
+        Failure::precondition(format!("{}: {error}; fetch the file anew", path.display()))
     })
 }
 
@@ -196,73 +208,50 @@ mod tests {
         {{- '\\n' }}{% endfor %}\n\
         {%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
-    fn load(chat: Value) -> Result<Jinja, Failure> {
+    fn load(chat: Value) -> Result<ChatTemplate, Failure> {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("tokenizer_config.json");
+        let path = dir.path().join(SETTINGS_FILE);
         let config = serde_json::json!({
             "bos_token": "<s>", "eos_token": {"content": "</s>"}, "chat_template": chat,
         });
         std::fs::write(&path, config.to_string()).unwrap();
-        Jinja::load(&path)
+        ChatTemplate::load(&path)
     }
 
     fn messages(said: &[(&str, &str)]) -> Vec<Message> {
-        let message = |(role, content): &(&str, &str)| Message {
-            role: role.to_string(),
-            content: content.to_string(),
-        };
-        said.iter().map(message).collect()
-    }
-
-    #[test]
-    fn answers_are_found_between_invitation_and_next_message() {
-        let jinja = load(CHAT.into()).unwrap();
-        let said =
-            [("user", " Hi <b>"), ("assistant", "Yes & no."), ("user", "?"), ("assistant", "!")];
-        let rendered = jinja.render(&messages(&said)).unwrap();
-        let text = "<s><|im_start|>user\nHi <b><|im_end|>\n<|im_start|>assistant\nYes & no.</s>\n\
-                    <|im_start|>user\n?<|im_end|>\n<|im_start|>assistant\n!</s>\n";
-        assert_eq!(rendered.text, text);
-        let answers: Vec<_> = rendered.answers.iter().map(|at| &text[at.clone()]).collect();
-        assert_eq!(answers, ["Yes & no.</s>", "!</s>"]);
-        assert_eq!(rendered.answers[0], 59..72);
+        said.iter().map(|(role, content)| Message::new(role, content)).collect()
     }
 
     #[test]
     fn a_list_of_templates_and_a_file_of_its_own_are_read() {
-        let said = messages(&[("user", "a"), ("assistant", "b")]);
-        let one = load(CHAT.into()).unwrap().render(&said).unwrap();
+        let said = messages(&[("user", " Hi <b>"), ("assistant", "Yes & no."), ("user", "?")]);
+        let text = "<s><|im_start|>user\nHi <b><|im_end|>\n<|im_start|>assistant\nYes & no.</s>\n\
+                    <|im_start|>user\n?<|im_end|>\n<|im_start|>assistant\n";
         let list = serde_json::json!([
             {"name": "tool_use", "template": "{{ nothing }}"}, {"name": "default", "template": CHAT}
         ]);
-        assert_eq!(load(list).unwrap().render(&said).unwrap(), one);
+        for chat in [CHAT.into(), list] {
+            assert_eq!(load(chat).unwrap().render(&said, true).unwrap(), text);
+        }
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("chat_template.jinja");
-        std::fs::write(&path, CHAT).unwrap();
-        std::fs::write(
-            dir.path().join("tokenizer_config.json"),
-            r#"{"bos_token": "<s>", "eos_token": "</s>"}"#,
-        )
-        .unwrap();
-        assert_eq!(Jinja::load(&path).unwrap().render(&said).unwrap(), one);
+        assert!(ChatTemplate::of(dir.path()).unwrap().is_none());
+        let settings = r#"{"bos_token": "<s>", "eos_token": "</s>"}"#;
+        std::fs::write(dir.path().join(SETTINGS_FILE), settings).unwrap();
+        assert!(ChatTemplate::of(dir.path()).unwrap().is_none());
+        std::fs::write(dir.path().join(TEMPLATE_FILE), CHAT).unwrap();
+        let found = ChatTemplate::of(dir.path()).unwrap().unwrap();
+        assert_eq!(found.render(&said, true).unwrap(), text);
     }
 
     #[test]
     fn what_a_template_refuses_or_cannot_say_is_told() {
         let jinja = load(CHAT.into()).unwrap();
-        let refused = jinja.render(&messages(&[("narrator", "x")])).unwrap_err();
+        let refused = jinja.render(&messages(&[("narrator", "x")]), true).unwrap_err();
         assert!(refused.contains("who speaks?"), "{refused}");
-        // What is written of a conversation depends on how long it is.
-        let fickle = load(
-            "{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}".into(),
-        );
-        let said = messages(&[("user", "a"), ("assistant", "b")]);
-        let refused = fickle.unwrap().render(&said).unwrap_err();
-        assert!(refused.contains("differently once message 2 follows"), "{refused}");
         let endless = load(
             "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}".into(),
         );
-        assert!(endless.unwrap().render(&said).unwrap_err().contains("fuel"));
+        assert!(endless.unwrap().render(&messages(&[]), true).unwrap_err().contains("fuel"));
         assert!(load("{% if %}".into()).unwrap_err().message.contains("does not read"));
         assert!(load(Value::Null).unwrap_err().message.contains("has no chat_template"));
     }
