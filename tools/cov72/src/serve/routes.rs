@@ -73,9 +73,7 @@ impl Service {
         );
         let head = Head::new(seed, self.name.to_string(), is_chat, prompt.len());
         let (events, receiver) = mpsc::unbounded_channel();
-        if !self.engine.submit(Job { prompt, continuation, events }) {
-            return Err(Refusal::queue_full());
-        }
+        self.engine.submit(Job { prompt, continuation, events })?;
         match how.stream {
             true => Ok(answer::streamed(head, receiver, how.counts())),
             false => answer::whole(head, receiver).await,
