@@ -62,7 +62,7 @@ impl Service {
         let room = room.map_err(|told| Refusal::too_long(param, told))?;
         let seed = match how.seed {
             Some(seed) => seed.cast_unsigned(),
-            None => random_seed().map_err(|failure| Refusal::request(failure))?,
+            None => random_seed().map_err(Refusal::request)?,
         };
         let continuation = Continuation::new(
             Sampler::new(how.sampling()?, seed),
