@@ -1,10 +1,9 @@
 //! From a trained model to text: a decoder is fed tokens and gives logits, a sampler chooses the
 //! next one.
 //!
-//! `decoder` holds keys and values of several sequences,
-//! which share prefixes by `fork` and go back by `truncate`; `layers` is its forward pass; `logits`
-//! what they say of a token; `sampler` draws one; `text` makes text of them while they come, and
-//! `continuation` puts the three together.
+//! `decoder` holds keys and values of several sequences, which share prefixes by `fork` and go back
+//! by `truncate`; `layers` is its forward pass; `logits` what they say of a token; `sampler` draws
+//! one; `text` makes text of them while they come, and `continuation` puts the three together.
 
 mod continuation;
 mod decoder;

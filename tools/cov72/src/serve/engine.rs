@@ -6,7 +6,9 @@ use std::thread;
 
 use model::generate::{Addition, Continuation, Decoder, Extend, Finish, Wanted};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
+use super::refusal::Refusal;
 use crate::failure::Failure;
 
 /// A text to make.
@@ -42,9 +44,15 @@ impl Engine {
         Ok(Self { queue })
     }
 
-    /// Puts a text into the queue. False when the queue is full.
-    pub(super) fn submit(&self, job: Job) -> bool {
-        self.queue.try_send(job).is_ok()
+    /// Puts a text into the queue.
+    ///
+    /// # Errors
+    /// The queue is full, or the thread has gone.
+    pub(super) fn submit(&self, job: Job) -> Result<(), Refusal> {
+        self.queue.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => Refusal::queue_full(),
+            TrySendError::Closed(_) => Refusal::ours(),
+        })
     }
 }
 
@@ -142,10 +150,11 @@ mod tests {
     fn a_full_queue_takes_no_more_and_one_without_a_model_neither() {
         let (queue, mut jobs) = mpsc::channel(2);
         let engine = Engine { queue };
-        assert_eq!([(); 3].map(|()| engine.submit(job())), [true, true, false]);
+        let status = || engine.submit(job()).map_err(|refusal| refusal.status().as_u16());
+        assert_eq!([(); 3].map(|()| status()), [Ok(()), Ok(()), Err(429)]);
         jobs.try_recv().expect("one waits");
-        assert!(engine.submit(job()));
+        assert_eq!(status(), Ok(()));
         drop(jobs);
-        assert!(!engine.submit(job()));
+        assert_eq!(status(), Err(500));
     }
 }

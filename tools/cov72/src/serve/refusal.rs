@@ -36,6 +36,12 @@ impl Refusal {
         Self { status, ..Self::request(message) }
     }
 
+    /// What HTTP calls it.
+    #[cfg(test)]
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// There is no such model here.
     pub(super) fn no_model(wanted: &str, name: &str) -> Self {
         let wanted: String = wanted.chars().take(100).collect();

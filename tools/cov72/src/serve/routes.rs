@@ -62,7 +62,7 @@ impl Service {
         let room = room.map_err(|told| Refusal::too_long(param, told))?;
         let seed = match how.seed {
             Some(seed) => seed.cast_unsigned(),
-            None => random_seed().map_err(|failure| Refusal::request(failure))?,
+            None => random_seed().map_err(Refusal::request)?,
         };
         let continuation = Continuation::new(
             Sampler::new(how.sampling()?, seed),
@@ -73,9 +73,7 @@ impl Service {
         );
         let head = Head::new(seed, self.name.to_string(), is_chat, prompt.len());
         let (events, receiver) = mpsc::unbounded_channel();
-        if !self.engine.submit(Job { prompt, continuation, events }) {
-            return Err(Refusal::queue_full());
-        }
+        self.engine.submit(Job { prompt, continuation, events })?;
         match how.stream {
             true => Ok(answer::streamed(head, receiver, how.counts())),
             false => answer::whole(head, receiver).await,
