@@ -12,6 +12,7 @@ mod error;
 mod folder;
 mod npy;
 mod pcg;
+pub mod rows;
 mod schedule;
 mod shard;
 pub mod synth;
