@@ -5,6 +5,7 @@
 //! `loss_meter` what a contribution does to the loss, `sparseloco` what leaves the node,
 //! `checkpoint` what survives it, `hugging_face` what others can read of it.
 
+mod bpe;
 mod checkpoint;
 mod error;
 pub mod hugging_face;
@@ -21,6 +22,7 @@ pub mod sparseloco;
 mod tokenizer;
 mod trainer;
 
+pub use bpe::train_bpe;
 pub use checkpoint::{CheckpointStore, Damaged, Progress, Saved, SavedParams, Snapshot};
 pub use error::ModelError;
 pub use init::initial_params;

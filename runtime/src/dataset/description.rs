@@ -29,8 +29,26 @@ pub struct Description {
     pub seed: Option<u64>,
     /// Where the tokens are from, for people.
     pub source: String,
+    /// Documents, where `documents_NNNNNN.npy` say at which token of a shard each begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub documents: Option<u64>,
+    /// The files that the tokens are from, where they were recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<InputDescription>,
     /// The shards, by index.
     pub shards: Vec<ShardDescription>,
+}
+
+/// A file that tokens were made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputDescription {
+    /// Its path, as it was given.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// BLAKE3 over it, in hexadecimal.
+    pub blake3: String,
 }
 
 /// One shard of a folder.
@@ -43,6 +61,9 @@ pub struct ShardDescription {
     pub samples: u64,
     /// BLAKE3 over its tokens as little-endian bytes, in hexadecimal.
     pub tokens_blake3: String,
+    /// BLAKE3 over the starts of its documents as little-endian bytes, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub documents_blake3: Option<String>,
 }
 
 impl Description {

@@ -47,6 +47,11 @@ impl Shard {
         &self.path
     }
 
+    /// Byte of the file of tokens that the first one begins at.
+    pub(super) fn values_start(&self) -> u64 {
+        self.tokens.values_start()
+    }
+
     /// Number of samples.
     pub fn samples(&self) -> u64 {
         self.samples
@@ -111,6 +116,12 @@ pub(super) fn ids_path(dir: &Path, index: u32) -> PathBuf {
     dir.join(format!("sample_ids_{index:06}.npy"))
 }
 
+/// File of the starts of documents of shard `index`, where they are recorded: `u64` positions of
+/// first tokens within the shard, ascending.
+pub fn documents_path(dir: &Path, index: u32) -> PathBuf {
+    dir.join(format!("documents_{index:06}.npy"))
+}
+
 /// Indices of the shards that lie in `dir`, ascending.
 pub(super) fn indices(dir: &Path) -> Result<Vec<u32>, DatasetError> {
     let failed = |e| DatasetError::io("read", dir, e);
@@ -123,11 +134,10 @@ pub(super) fn indices(dir: &Path) -> Result<Vec<u32>, DatasetError> {
     Ok(indices)
 }
 
-/// Whether a file name is that of tokens or ids, complete or partial.
-pub(super) fn is_shard_file(name: &str) -> bool {
-    let name = name.strip_suffix(".partial").unwrap_or(name);
-    let stem = name.strip_suffix(".npy");
-    stem.is_some_and(|stem| index(stem, "train_").or(index(stem, "sample_ids_")).is_some())
+/// The shard that a file belongs to, by the file's name, complete or partial.
+pub(super) fn shard_of_file(name: &str) -> Option<u32> {
+    let stem = name.strip_suffix(".partial").unwrap_or(name).strip_suffix(".npy")?;
+    ["train_", "sample_ids_", "documents_"].iter().find_map(|prefix| index(stem, prefix))
 }
 
 /// The six digits behind `prefix`.

@@ -1,10 +1,15 @@
-//! `cov72 data`: make token shards, look inside them, and see which samples a peer is assigned.
+//! `cov72 data`: make token shards and tokenizers, check them, look inside, and see which samples a
+//! peer is assigned.
 
+mod documents;
+mod inputs;
 mod inspect;
 mod prepare;
 mod samples;
 mod synth;
 mod text;
+mod train_tokenizer;
+mod verify;
 
 use clap::{Args, Subcommand};
 
@@ -21,6 +26,8 @@ pub(crate) struct DataArgs {
 enum DataCommand {
     Prepare(prepare::PrepareArgs),
     Synth(synth::SynthArgs),
+    Verify(verify::VerifyArgs),
+    TrainTokenizer(train_tokenizer::TrainTokenizerArgs),
     Inspect(inspect::InspectArgs),
     Samples(samples::SamplesArgs),
 }
@@ -33,6 +40,8 @@ pub(crate) fn run(args: DataArgs) -> Result<(), Failure> {
     match args.command {
         DataCommand::Prepare(args) => prepare::run(args),
         DataCommand::Synth(args) => synth::run(args),
+        DataCommand::Verify(args) => verify::run(args),
+        DataCommand::TrainTokenizer(args) => train_tokenizer::run(args),
         DataCommand::Inspect(args) => inspect::run(args),
         DataCommand::Samples(args) => samples::run(args),
     }
