@@ -17,12 +17,15 @@ mod sealed;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Dataset, DatasetError, SAMPLE_TOKENS};
 use ahead::Ahead;
 use fetch::Fetcher;
 
 /// How shards are read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Reading {
     /// `io_uring`, or `pread` where it is forbidden.
     #[default]

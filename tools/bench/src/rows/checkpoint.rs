@@ -40,7 +40,7 @@ pub(super) fn rows(bench: &Bench) -> Result<Vec<Row>, BenchError> {
     let (mut failed, mut windows) = (None, 0);
     let write_times = Times::of(bench.samples, |_| {
         windows += 1;
-        let progress = Progress { windows, ..written.progress };
+        let progress = Progress { windows, ..written.progress.clone() };
         let saved = store.save(Snapshot { progress, ..share(&written) });
         failed = saved.and_then(|()| store.finish().map(drop)).err().or(failed.take());
     });
@@ -49,8 +49,8 @@ pub(super) fn rows(bench: &Bench) -> Result<Vec<Row>, BenchError> {
     });
     failed.map_or(Ok(()), Err)?;
     let equal = same(&written.shared, &read.shared) && same(&written.residual, &read.residual);
-    let (raw_write_ms, raw_read_ms) = raw(folder.path(), bytes, bench.samples)
-        .map_err(|e| BenchError::temporary("write", e))?;
+    let (raw_write_ms, raw_read_ms) =
+        raw(folder.path(), bytes, bench.samples).map_err(|e| BenchError::temporary("write", e))?;
     let row = |what: &'static str, times: &Times, floor_ms| {
         let shape = format!("{name}, {:.1} MB", bytes as f64 / 1e6);
         let row = Row::new("D02", what, shape, times, Rate::Bytes(bytes as f64));
@@ -83,7 +83,7 @@ fn share(of: &Snapshot) -> Snapshot {
         shared: Arc::clone(&of.shared),
         residual: Arc::clone(&of.residual),
         moments: Arc::clone(&of.moments),
-        progress: of.progress,
+        progress: of.progress.clone(),
     }
 }
 
@@ -98,7 +98,7 @@ fn raw(folder: &Path, bytes: usize, samples: usize) -> std::io::Result<(f64, f64
     let mut held = vec![1_u8; bytes];
     let mut done = Ok(());
     let write = Times::of(samples, |_| {
-        let mut write = || {
+        let write = || {
             let mut file = File::create(&path)?;
             file.write_all(&held)?;
             file.sync_all()

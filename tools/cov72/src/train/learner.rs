@@ -6,7 +6,7 @@ use std::sync::{Arc, Once, RwLock};
 
 use model::sparseloco::Compressor;
 use model::{MicroBatch, Mirror, Moments, OnStep, Stop, Trainer};
-use runtime::dataset::loader::{Loader, LoaderOptions};
+use runtime::dataset::loader::{Loader, LoaderOptions, Reading};
 use runtime::dataset::{Assignment, BatchRules, Dataset};
 use runtime::{Buffer, Compute, Device};
 use wire::{Layout, RunDescription, SampleDigest, SparseTensor, Uid, Window};
@@ -33,6 +33,7 @@ pub(crate) struct Learner {
     rules: BatchRules,
     micro_batch_samples: usize,
     tp: usize,
+    reading: Reading,
     trainer: Trainer,
     compressor: Compressor,
 }
@@ -49,6 +50,8 @@ pub(crate) struct Hands {
     pub(crate) recompute_layers: usize,
     /// Whether a GPU records micro-batches.
     pub(crate) record: bool,
+    /// How shards are read.
+    pub(crate) reading: Reading,
 }
 
 impl Learner {
@@ -76,6 +79,7 @@ impl Learner {
             rules: BatchRules { seq_len, vocab: run.model.vocab as u32, eos },
             micro_batch_samples: hands.micro_batch_samples,
             tp,
+            reading: hands.reading,
             compressor: Compressor::new(device, layout, k, beta, quantiser),
             run: run.clone(),
             dataset,
@@ -148,6 +152,7 @@ impl Learner {
                 // Ranks are up to a micro-batch apart.
                 ahead_min: 2 * self.micro_batch_samples,
                 takers: self.tp,
+                reading: self.reading,
                 ..LoaderOptions::default()
             },
         )?;
