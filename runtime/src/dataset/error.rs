@@ -161,8 +161,8 @@ pub enum DatasetError {
     },
     /// A shard that is not what it was when it was opened.
     #[error(
-        "{} {what} since it was opened, which would change what is trained on; put it back as it \
-         was and start again, or prepare it again", .path.display()
+        "{} {what}: it is not as it was when it was opened, which would change what is trained on; \
+         put it back as it was and start again, or prepare it again", .path.display()
     )]
     Changed {
         /// The token file.

@@ -83,7 +83,11 @@ impl SealedFile {
     pub(super) fn read(&self, sample: u64, into: &mut [u32]) -> Result<(), DatasetError> {
         let bytes = bytemuck::cast_slice_mut(into);
         read_at(&self.file, bytes, self.offset(sample)).map_err(|e| match e.kind() {
-            io::ErrorKind::UnexpectedEof => self.changed(format!("ends within sample {sample}")),
+            io::ErrorKind::UnexpectedEof => {
+                // Cut off since the round began: what it is now says more.
+                let cut = self.changed(format!("ends within sample {sample}"));
+                self.check().err().unwrap_or(cut)
+            }
             _ => DatasetError::io("read", &self.path, e),
         })
     }

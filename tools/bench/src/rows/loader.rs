@@ -3,6 +3,7 @@
 //! which check each sample's hash, too. Warm: the shard was written a moment ago.
 
 use std::path::Path;
+use std::time::Duration;
 
 use runtime::dataset::loader::{Loader, LoaderOptions, Reading};
 use runtime::dataset::{BatchRules, Dataset, DatasetWriter, Provenance, SAMPLE_TOKENS};
@@ -86,13 +87,30 @@ fn ahead(
     let mut failed = None;
     let times = bench.times(|_| failed = window(false).err().or(failed.take()));
     failed.map_or(Ok(()), Err)?;
+    let stalls = stalls(dataset, &order[..order.len().min(64)], reading)?;
     let tokens = (order.len() * SAMPLE_TOKENS) as f64;
     // Read from the page cache, handed over, and copied out: each written once.
     let work = Work { copied_bytes: 20.0 * tokens, ..Work::default() };
     let shape = format!("{} samples, one taker", order.len());
     let row = Row::new("D01", name, shape, &times, Rate::Tokens(tokens));
     let row = row.floor(&bench.ceilings, &work).bit_equal(equal).dtype("u32");
-    Ok(row.also("waited_percent", 100.0 * waited as f64 / order.len() as f64))
+    let row = row.also("waited_percent", 100.0 * waited as f64 / order.len() as f64);
+    Ok(row.also("stalls_at_100k_token_per_s", stalls as f64))
+}
+
+/// Samples that were not there when a taker of 100,000 tokens a second asked for them. The first,
+/// which nobody can be ahead of, does not count.
+fn stalls(dataset: &Dataset, order: &[u64], reading: Reading) -> Result<u64, BenchError> {
+    let pause = Duration::from_secs_f64(SAMPLE_TOKENS as f64 / 100e3);
+    let loader = Loader::start(dataset, order, LoaderOptions { reading, ..Default::default() })?;
+    let mut tokens = vec![0; SAMPLE_TOKENS];
+    loader.take(0, &mut tokens).map_err(BenchError::Loader)?;
+    let first = loader.report().waited;
+    for position in 1..order.len() {
+        std::thread::sleep(pause);
+        loader.take(position, &mut tokens).map_err(BenchError::Loader)?;
+    }
+    Ok(loader.report().waited - first)
 }
 
 /// A shard of random tokens.

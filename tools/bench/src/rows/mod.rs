@@ -106,11 +106,12 @@ const SCENARIOS: [Scenario; 19] = [
 pub(crate) const HELP: &str = "\
 Rows: C01 matrix products, C02 the same in bf16, C03 training step, C04 the same in bf16, C05
 attention, C06 cross-entropy, RMSNorm, SwiGLU and AdamW, C07 compression and outer step, C08 bytes
-and hashes, C09 rounds of four peers, D01 dataset loader, D02 checkpoints, D03 text to tokens,
-N01 uploads and downloads, N02 a gather of 20 payloads, R02 rounds of 72B over links, R03 payload size, V01 judging
-a peer by the loss, V02 copies among contributions. Of a GPU: G01 copy, G02 and G03 products, G04 to G06 attention, G07 and
-G08 norms, RoPE and SwiGLU, G09 linear + cross-entropy, G10 embedding, G11 AdamW, G12 and G13
-compression and outer step, G14, G15 and G17 training steps, G18 transfers.
+and hashes, C09 rounds of four peers, D01 dataset loader, D02 checkpoints, D03 text to tokens, N01
+uploads and downloads, N02 a gather of 20 payloads, R02 rounds of 72B over links, R03 payload size,
+V01 judging a peer by the loss, V02 copies among contributions. Of a GPU: G01 copy, G02 and G03
+products, G04 to G06 attention, G07 and G08 norms, RoPE and SwiGLU, G09 linear + cross-entropy, G10
+embedding, G11 AdamW, G12 and G13 compression and outer step, G14, G15 and G17 training steps, G18
+transfers.
 
 Examples:
   cargo run -p bench --release -- --filter C03,C07
