@@ -290,7 +290,8 @@ impl Drop for DatasetWriter {
     /// A writer that gave up leaves nothing but shards it was told to keep; what cannot be removed
     /// now, the next one removes.
     fn drop(&mut self) {
-        if !self.finished && !(self.keeps_shards && !self.shards.is_empty()) {
+        let stays = self.keeps_shards && !self.shards.is_empty();
+        if !self.finished && !stays {
             let _ = clear(&self.dir);
         }
     }

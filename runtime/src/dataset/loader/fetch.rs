@@ -33,7 +33,7 @@ struct Place {
 #[derive(Debug)]
 enum Way {
     #[cfg(target_os = "linux")]
-    Ring(Ring),
+    Ring(Box<Ring>),
     Pread,
     /// Mappings of the fetcher's own, so that it outlives the dataset.
     Mapped(Vec<memmap2::Mmap>),
@@ -132,7 +132,7 @@ impl Way {
         Ok(match reading {
             #[cfg(target_os = "linux")]
             Reading::Ring => match Ring::new(ROUND_SAMPLES) {
-                Ok(ring) => (Self::Ring(ring), None),
+                Ok(ring) => (Self::Ring(Box::new(ring)), None),
                 Err(e) => (Self::Pread, Some(format!("the kernel refuses io_uring: {e}"))),
             },
             #[cfg(not(target_os = "linux"))]

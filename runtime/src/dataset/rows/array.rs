@@ -64,7 +64,8 @@ impl Elements {
     fn enter(&mut self) -> Result<(), RowsError> {
         let mut first = self.skip_blank()?;
         if first == Some(BYTE_ORDER_MARK[0]) {
-            (self.byte()?, self.byte()?);
+            self.byte()?;
+            self.byte()?;
             first = self.skip_blank()?;
         }
         if first != Some(b'[') {
