@@ -6,6 +6,7 @@
 //! `checkpoint` what survives it, `hugging_face` what others can read of it, `open` how any of them
 //! is read, `generate` how text comes of it.
 
+mod bpe;
 mod checkpoint;
 mod error;
 pub mod generate;
@@ -24,6 +25,7 @@ pub mod sparseloco;
 mod tokenizer;
 mod trainer;
 
+pub use bpe::train_bpe;
 pub use checkpoint::{CheckpointStore, Damaged, Progress, Saved, SavedParams, Snapshot};
 pub use error::ModelError;
 pub use init::initial_params;

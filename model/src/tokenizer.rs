@@ -64,6 +64,23 @@ pub enum TokenizerError {
         /// Offset within the text given.
         offset: u64,
     },
+    /// A vocabulary to learn that has no room for the bytes.
+    #[error(
+        "{vocab} tokens have no room for {needed}: the 256 bytes and the special tokens; raise \
+         --vocab"
+    )]
+    SmallVocabulary {
+        /// Tokens asked for.
+        vocab: u32,
+        /// The fewest there can be.
+        needed: u32,
+    },
+    /// The library gave up on learning a vocabulary.
+    #[error("no vocabulary can be learnt from this text: {source}; give other text")]
+    Train {
+        /// What the library said.
+        source: tokenizers::Error,
+    },
     /// The library gave up on a text.
     #[error("the tokenizer cannot encode this text: {source}; try the byte tokenizer")]
     Encode {

@@ -68,6 +68,24 @@ impl Dataset {
     ) -> Result<(), DatasetError> {
         fill(|sample| self.locate(sample), samples, rules, inputs, targets)
     }
+
+    /// Fills the `targets` of `inputs`, each `[samples.len() * 2048]`, which hold the samples
+    /// already.
+    ///
+    /// # Errors
+    /// As [`fill_batch`].
+    ///
+    /// # Panics
+    /// A buffer is not exactly as long as the samples together.
+    pub fn fill_targets(
+        &self,
+        samples: &[u64],
+        rules: BatchRules,
+        inputs: &[u32],
+        targets: &mut [u32],
+    ) -> Result<(), DatasetError> {
+        fill_targets(|sample| self.locate(sample), samples, rules, inputs, targets)
+    }
 }
 
 fn fill<'a>(
@@ -77,19 +95,36 @@ fn fill<'a>(
     inputs: &mut [u32],
     targets: &mut [u32],
 ) -> Result<(), DatasetError> {
+    assert_eq!(inputs.len(), samples.len() * SAMPLE_TOKENS, "inputs hold exactly the samples");
+    for (&sample, inputs) in samples.iter().zip(inputs.chunks_exact_mut(SAMPLE_TOKENS)) {
+        let (shard, sample) = locate(sample)?;
+        inputs.copy_from_slice(shard.sample(sample)?);
+    }
+    fill_targets(locate, samples, rules, inputs, targets)
+}
+
+/// Targets of `inputs` that hold the samples already.
+fn fill_targets<'a>(
+    locate: impl Fn(u64) -> Result<(&'a Shard, u64), DatasetError>,
+    samples: &[u64],
+    rules: BatchRules,
+    inputs: &[u32],
+    targets: &mut [u32],
+) -> Result<(), DatasetError> {
     let BatchRules { seq_len, vocab, targets: which } = rules;
     if seq_len == 0 || !SAMPLE_TOKENS.is_multiple_of(seq_len) {
         return Err(DatasetError::SequenceLength { seq_len });
     }
     assert_eq!(inputs.len(), samples.len() * SAMPLE_TOKENS, "inputs hold exactly the samples");
     assert_eq!(targets.len(), inputs.len(), "targets are as many as inputs");
-    for (i, &sample) in samples.iter().enumerate() {
+    let rows = inputs.chunks_exact(SAMPLE_TOKENS).zip(targets.chunks_exact_mut(SAMPLE_TOKENS));
+    for (&sample, (tokens, targets)) in samples.iter().zip(rows) {
         let (shard, sample) = locate(sample)?;
-        let tokens = shard.sample(sample)?;
+        if shard.has_mask() {
+            shard.verify_read(sample, tokens)?;
+        }
         check_vocabulary(shard, sample, tokens, vocab)?;
-        let range = i * SAMPLE_TOKENS..(i + 1) * SAMPLE_TOKENS;
-        inputs[range.clone()].copy_from_slice(tokens);
-        let rows = tokens.chunks_exact(seq_len).zip(targets[range].chunks_exact_mut(seq_len));
+        let rows = tokens.chunks_exact(seq_len).zip(targets.chunks_exact_mut(seq_len));
         match which {
             Targets::Text { eos } => rows.for_each(|(row, targets)| shift(row, eos, targets)),
             Targets::Answers => {

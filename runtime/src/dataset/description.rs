@@ -32,6 +32,12 @@ pub struct Description {
     /// What conversations the tokens are made of; none for text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversations: Option<Conversations>,
+    /// Documents, where `documents_NNNNNN.npy` say at which token of a shard each begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub documents: Option<u64>,
+    /// The files that the tokens are from, where they were recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<InputDescription>,
     /// The shards, by index.
     pub shards: Vec<ShardDescription>,
 }
@@ -50,6 +56,18 @@ pub struct Conversations {
     pub row_tokens: u32,
 }
 
+/// A file that tokens were made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputDescription {
+    /// Its path, as it was given.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// BLAKE3 over it, in hexadecimal.
+    pub blake3: String,
+}
+
 /// One shard of a folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,6 +81,9 @@ pub struct ShardDescription {
     /// BLAKE3 over its loss mask, in hexadecimal; none if it has no mask.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mask_blake3: Option<String>,
+    /// BLAKE3 over the starts of its documents as little-endian bytes, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub documents_blake3: Option<String>,
 }
 
 impl Description {

@@ -168,6 +168,17 @@ pub enum DatasetError {
         /// On disk.
         found: String,
     },
+    /// A shard that is not what it was when it was opened.
+    #[error(
+        "{} {what}: it is not as it was when it was opened, which would change what is trained on; \
+         put it back as it was and start again, or prepare it again", .path.display()
+    )]
+    Changed {
+        /// The token file.
+        path: PathBuf,
+        /// What happened to it.
+        what: String,
+    },
     /// A folder that holds something that must not be overwritten.
     #[error("{} already holds {found}; name an empty or a new folder", .dir.display())]
     Occupied {

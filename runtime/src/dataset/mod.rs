@@ -11,8 +11,10 @@ mod description;
 mod digest;
 mod error;
 mod folder;
+pub mod loader;
 mod npy;
 mod pcg;
+pub mod rows;
 mod schedule;
 mod shard;
 pub mod synth;
@@ -20,14 +22,14 @@ mod writer;
 
 pub use assignment::Assignment;
 pub use batch::{BatchRules, IGNORE, Targets, fill_batch};
-pub use description::{Conversations, Description, ShardDescription};
+pub use description::{Conversations, Description, InputDescription, ShardDescription};
 pub use digest::{masked_sample_id, sample_digest, sample_id};
 pub use error::DatasetError;
 pub use folder::Dataset;
 pub use npy::{NpyArray, NpyValue, NpyWriter};
 pub use pcg::Pcg64;
 pub use schedule::ShardSchedule;
-pub use shard::Shard;
+pub use shard::{Shard, documents_path};
 pub use writer::{DatasetWriter, Provenance, Written};
 
 /// Tokens in a sample. Changing this breaks every sample id and every assignment.

@@ -77,6 +77,11 @@ impl<T: NpyValue> NpyArray<T> {
         Ok(Self { map, values_start, value: PhantomData })
     }
 
+    /// Byte of the file that the values begin at.
+    pub(super) fn values_start(&self) -> u64 {
+        self.values_start as u64
+    }
+
     /// The values.
     pub fn values(&self) -> &[T] {
         bytemuck::cast_slice(&self.map[self.values_start..])

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{DatasetError, NpyArray, SAMPLE_TOKENS, masked_sample_id, sample_id};
 
 /// How the names of a shard's files begin.
-const SHARD_FILES: [&str; 3] = ["train_", "sample_ids_", "loss_mask_"];
+const SHARD_FILES: [&str; 4] = ["train_", "sample_ids_", "loss_mask_", "documents_"];
 
 /// A mapped shard.
 #[derive(Debug)]
@@ -67,6 +67,11 @@ impl Shard {
         &self.path
     }
 
+    /// Byte of the file of tokens that the first one begins at.
+    pub(super) fn values_start(&self) -> u64 {
+        self.tokens.values_start()
+    }
+
     /// Number of samples.
     pub fn samples(&self) -> u64 {
         self.samples
@@ -121,7 +126,16 @@ impl Shard {
     /// # Errors
     /// They do not, or there are fewer samples.
     pub fn verify(&self, sample: u64) -> Result<(), DatasetError> {
-        let (recorded, tokens) = (self.id(sample)?, self.sample(sample)?);
+        self.verify_read(sample, self.sample(sample)?)
+    }
+
+    /// Checks that `tokens`, read as those of a sample, hash to its id, with its mask if it has
+    /// one.
+    ///
+    /// # Errors
+    /// As [`Shard::verify`].
+    pub(super) fn verify_read(&self, sample: u64, tokens: &[u32]) -> Result<(), DatasetError> {
+        let recorded = self.id(sample)?;
         let computed = match self.has_mask() {
             true => masked_sample_id(tokens, self.mask(sample)?),
             false => sample_id(tokens),
@@ -157,6 +171,12 @@ pub(super) fn mask_path(dir: &Path, index: u32) -> PathBuf {
     dir.join(format!("loss_mask_{index:06}.npy"))
 }
 
+/// File of the starts of documents of shard `index`, where they are recorded: `u64` positions of
+/// first tokens within the shard, ascending.
+pub fn documents_path(dir: &Path, index: u32) -> PathBuf {
+    dir.join(format!("documents_{index:06}.npy"))
+}
+
 /// Indices of the shards that lie in `dir`, ascending.
 pub(super) fn indices(dir: &Path) -> Result<Vec<u32>, DatasetError> {
     let failed = |e| DatasetError::io("read", dir, e);
@@ -169,12 +189,10 @@ pub(super) fn indices(dir: &Path) -> Result<Vec<u32>, DatasetError> {
     Ok(indices)
 }
 
-/// Whether a file name is that of tokens, ids or a mask, complete or partial.
-pub(super) fn is_shard_file(name: &str) -> bool {
-    let name = name.strip_suffix(".partial").unwrap_or(name);
-    let stem = name.strip_suffix(".npy");
-    let is_one = |stem| SHARD_FILES.iter().any(|prefix| index(stem, prefix).is_some());
-    stem.is_some_and(is_one)
+/// The shard that a file belongs to, by the file's name, complete or partial.
+pub(super) fn shard_of_file(name: &str) -> Option<u32> {
+    let stem = name.strip_suffix(".partial").unwrap_or(name).strip_suffix(".npy")?;
+    SHARD_FILES.iter().find_map(|prefix| index(stem, prefix))
 }
 
 /// The six digits behind `prefix`.

@@ -2,13 +2,14 @@
 //!
 //! `dataset.json.partial` marks a folder as being written and `dataset.json`, written last, as
 //! whole, so that a killed writer's leftovers are told from shards that somebody else put there.
+//! A shard is closed with its last token, so that a job may note how far it got and go on there.
 
 use std::path::{Path, PathBuf};
 
-use super::shard::{ids_path, indices, is_shard_file, mask_path, tokens_path};
+use super::shard::{documents_path, ids_path, indices, mask_path, shard_of_file, tokens_path};
 use super::{
-    Conversations, Dataset, DatasetError, Description, NpyWriter, SAMPLE_TOKENS, ShardDescription,
-    masked_sample_id, sample_id,
+    Conversations, Dataset, DatasetError, Description, InputDescription, NpyWriter, SAMPLE_TOKENS,
+    Shard, ShardDescription, masked_sample_id, sample_id,
 };
 
 /// What a writer is told about its tokens; it counts the rest itself.
@@ -49,7 +50,20 @@ pub struct DatasetWriter {
     open: Option<OpenShard>,
     shards: Vec<ShardDescription>,
     samples: u64,
+    inputs: Vec<InputDescription>,
+    documents: Option<Documents>,
+    /// Whether closed shards stay when the writer gives up.
+    keeps_shards: bool,
     finished: bool,
+}
+
+/// Where documents begin.
+#[derive(Debug, Default)]
+struct Documents {
+    /// In the shard being filled, by token.
+    starts: Vec<u64>,
+    /// In all shards that are closed.
+    closed: u64,
 }
 
 #[derive(Debug)]
@@ -82,15 +96,93 @@ impl DatasetWriter {
             return Err(occupied("shards without a dataset.json"));
         }
         std::fs::write(&marker, "").map_err(|e| DatasetError::io("create", &marker, e))?;
-        Ok(Self {
+        Ok(Self::behind(dir, shard_tokens, Vec::new()))
+    }
+
+    /// Goes on behind the `shards` that a writer with the same `shard_tokens` closed in `dir`
+    /// before it was stopped. What else it left is removed.
+    ///
+    /// # Errors
+    /// One of these shards is not there or not whole, or the folder cannot be written.
+    pub fn resume(
+        dir: &Path,
+        shard_tokens: u64,
+        shards: Vec<ShardDescription>,
+    ) -> Result<Self, DatasetError> {
+        for shard in &shards {
+            let samples = Shard::open(dir, shard.index)?.samples();
+            if samples != shard.samples {
+                return Err(DatasetError::Disagrees {
+                    path: tokens_path(dir, shard.index),
+                    said: format!("{} samples before", shard.samples),
+                    found: format!("{samples} now"),
+                });
+            }
+        }
+        remove_shards_from(dir, shards.len() as u32)?;
+        let marker = Description::partial_path(dir);
+        std::fs::write(&marker, "").map_err(|e| DatasetError::io("create", &marker, e))?;
+        Ok(Self::behind(dir, shard_tokens, shards))
+    }
+
+    fn behind(dir: &Path, shard_tokens: u64, shards: Vec<ShardDescription>) -> Self {
+        Self {
             dir: dir.to_path_buf(),
             shard_samples: (shard_tokens / SAMPLE_TOKENS as u64).max(1),
             pending: Vec::with_capacity(SAMPLE_TOKENS),
             open: None,
-            shards: Vec::new(),
-            samples: 0,
+            samples: shards.iter().map(|shard| shard.samples).sum(),
+            shards,
+            inputs: Vec::new(),
+            documents: None,
+            keeps_shards: false,
             finished: false,
-        })
+        }
+    }
+
+    /// The same writer, which keeps closed shards when it gives up, for [`DatasetWriter::resume`].
+    #[must_use]
+    pub fn keeping_shards(mut self) -> Self {
+        self.keeps_shards = true;
+        self
+    }
+
+    /// The same writer, which records where documents begin; `closed` of them lie in the shards it
+    /// goes on behind.
+    #[must_use]
+    pub fn recording_documents(mut self, closed: u64) -> Self {
+        self.documents = Some(Documents { starts: Vec::new(), closed });
+        self
+    }
+
+    /// Notes the files that the tokens are from.
+    pub fn set_inputs(&mut self, inputs: Vec<InputDescription>) {
+        self.inputs = inputs;
+    }
+
+    /// Notes that a document begins with the next token, where that is recorded.
+    pub fn begin_document(&mut self) {
+        let samples = self.open.as_ref().map_or(0, |open| open.ids.len());
+        let at = samples * SAMPLE_TOKENS as u64 + self.pending.len() as u64;
+        if let Some(documents) = &mut self.documents {
+            documents.starts.push(at);
+        }
+    }
+
+    /// Documents that begin in closed shards, where that is recorded.
+    pub fn closed_documents(&self) -> u64 {
+        self.documents.as_ref().map_or(0, |documents| documents.closed)
+    }
+
+    /// The shards that are closed.
+    pub fn shards(&self) -> &[ShardDescription] {
+        &self.shards
+    }
+
+    /// Tokens that fit the shard being filled; never 0.
+    pub fn room(&self) -> u64 {
+        let samples = self.open.as_ref().map_or(0, |open| open.ids.len());
+        (self.shard_samples - samples) * SAMPLE_TOKENS as u64 - self.pending.len() as u64
     }
 
     /// Appends tokens.
@@ -130,9 +222,6 @@ impl DatasetWriter {
     }
 
     fn write_sample(&mut self, sample: &[u32], mask: Option<&[u8]>) -> Result<(), DatasetError> {
-        if self.open.as_ref().is_some_and(|shard| shard.ids.len() == self.shard_samples) {
-            self.close_shard()?;
-        }
         let open = match &mut self.open {
             Some(open) => open,
             none => {
@@ -162,7 +251,7 @@ impl DatasetWriter {
         };
         open.ids.write(&[id])?;
         self.samples += 1;
-        Ok(())
+        if open.ids.len() == self.shard_samples { self.close_shard() } else { Ok(()) }
     }
 
     fn close_shard(&mut self) -> Result<(), DatasetError> {
@@ -176,8 +265,31 @@ impl DatasetWriter {
             mask.finish()?;
             mask_blake3 = Some(hex(hash));
         }
-        self.shards.push(ShardDescription { index, samples, tokens_blake3, mask_blake3 });
+        let documents_blake3 = self.close_documents(index, samples)?;
+        self.shards.push(ShardDescription {
+            index,
+            samples,
+            tokens_blake3,
+            mask_blake3,
+            documents_blake3,
+        });
         Ok(())
+    }
+
+    /// Writes the starts of documents of shard `index`. Those in the dropped tail are dropped.
+    fn close_documents(
+        &mut self,
+        index: u32,
+        samples: u64,
+    ) -> Result<Option<String>, DatasetError> {
+        let Some(documents) = &mut self.documents else { return Ok(None) };
+        let mut starts = std::mem::take(&mut documents.starts);
+        starts.retain(|&start| start < samples * SAMPLE_TOKENS as u64);
+        let mut file = NpyWriter::<u64>::create(&documents_path(&self.dir, index))?;
+        file.write(&starts)?;
+        file.finish()?;
+        documents.closed += starts.len() as u64;
+        Ok(Some(blake3::hash(bytemuck::cast_slice(&starts)).to_hex().to_string()))
     }
 
     /// Tokens so far, whole samples or not.
@@ -213,6 +325,8 @@ impl DatasetWriter {
             seed,
             source,
             conversations,
+            documents: self.documents.as_ref().map(|documents| documents.closed),
+            inputs: std::mem::take(&mut self.inputs),
             shards: std::mem::take(&mut self.shards),
         };
         description.write(&self.dir)?;
@@ -223,9 +337,11 @@ impl DatasetWriter {
 }
 
 impl Drop for DatasetWriter {
-    /// A writer that gave up leaves nothing; what cannot be removed now, the next one removes.
+    /// A writer that gave up leaves nothing but shards it was told to keep; what cannot be removed
+    /// now, the next one removes.
     fn drop(&mut self) {
-        if !self.finished {
+        let stays = self.keeps_shards && !self.shards.is_empty();
+        if !self.finished && !stays {
             let _ = clear(&self.dir);
         }
     }
@@ -233,12 +349,22 @@ impl Drop for DatasetWriter {
 
 /// Removes what an unfinished writer left in `dir`: shards, partial files, and last the marker.
 fn clear(dir: &Path) -> Result<(), DatasetError> {
+    remove_shards_from(dir, 0)?;
+    let failed = |e| DatasetError::io("remove leftovers in", dir, e);
+    std::fs::remove_file(Description::partial_path(dir)).map_err(failed)
+}
+
+/// Removes the files of shards from `first` on, and all partial ones.
+fn remove_shards_from(dir: &Path, first: u32) -> Result<(), DatasetError> {
     let failed = |e| DatasetError::io("remove leftovers in", dir, e);
     for entry in std::fs::read_dir(dir).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        if entry.file_name().to_str().is_some_and(is_shard_file) {
+        let name = entry.file_name();
+        let name = name.to_str().unwrap_or_default();
+        let is_partial = name.ends_with(".partial");
+        if shard_of_file(name).is_some_and(|index| index >= first || is_partial) {
             std::fs::remove_file(entry.path()).map_err(failed)?;
         }
     }
-    std::fs::remove_file(Description::partial_path(dir)).map_err(failed)
+    Ok(())
 }

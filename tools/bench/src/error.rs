@@ -86,6 +86,12 @@ pub enum BenchError {
     /// The data set for the loader failed.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
+    /// The loader that reads ahead failed.
+    #[error("{0}")]
+    Loader(std::sync::Arc<DatasetError>),
+    /// A tokenizer failed.
+    #[error(transparent)]
+    Tokenizer(#[from] model::TokenizerError),
 }
 
 impl From<BucketError> for BenchError {

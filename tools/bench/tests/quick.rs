@@ -6,9 +6,9 @@ use bench::{Cli, Command, TableArgs, learning::LearningArgs};
 use clap::Parser;
 use serde_json::Value;
 
-const IDS: [&str; 16] = [
-    "C01", "C02", "C03", "C04", "C05", "C06", "C07", "C08", "C09", "D01", "N01", "N02", "R02",
-    "R03", "V01", "V02",
+const IDS: [&str; 18] = [
+    "C01", "C02", "C03", "C04", "C05", "C06", "C07", "C08", "C09", "D01", "D02", "D03", "N01",
+    "N02", "R02", "R03", "V01", "V02",
 ];
 
 fn quick(args: &[&str]) -> String {

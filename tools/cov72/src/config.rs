@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use model::{MicroBatch, Preset};
 use runtime::Compute;
+use runtime::dataset::loader::Reading;
 use serde::{Deserialize, Serialize};
 use wire::{Genesis, Inner, ModelSpec, Objective, Outer, RunDescription, SignedRun};
 
@@ -127,6 +128,9 @@ pub(crate) struct Node {
     /// spares the host the launches.
     #[serde(default)]
     pub(crate) record: bool,
+    /// How shards are read ahead of training: the same samples in each way.
+    #[serde(default)]
+    pub(crate) reading: Reading,
 }
 
 impl Node {
@@ -170,6 +174,7 @@ impl Config {
                 micro_batch_samples: 1,
                 recompute_layers: 0,
                 record: false,
+                reading: Reading::Ring,
             },
             network: Network::default(),
         }

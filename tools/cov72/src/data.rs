@@ -1,11 +1,16 @@
-//! `cov72 data`: make token shards, look inside them, and see which samples a peer is assigned.
+//! `cov72 data`: make token shards and tokenizers, check them, look inside, and see which samples a
+//! peer is assigned.
 
 mod chat;
+mod documents;
+mod inputs;
 mod inspect;
 mod prepare;
 mod samples;
 mod synth;
 mod text;
+mod train_tokenizer;
+mod verify;
 
 use clap::{Args, Subcommand};
 
@@ -23,6 +28,8 @@ enum DataCommand {
     Prepare(prepare::PrepareArgs),
     Chat(chat::ChatArgs),
     Synth(synth::SynthArgs),
+    Verify(verify::VerifyArgs),
+    TrainTokenizer(train_tokenizer::TrainTokenizerArgs),
     Inspect(inspect::InspectArgs),
     Samples(samples::SamplesArgs),
 }
@@ -36,6 +43,8 @@ pub(crate) fn run(args: DataArgs) -> Result<(), Failure> {
         DataCommand::Prepare(args) => prepare::run(args),
         DataCommand::Chat(args) => chat::run(args),
         DataCommand::Synth(args) => synth::run(args),
+        DataCommand::Verify(args) => verify::run(args),
+        DataCommand::TrainTokenizer(args) => train_tokenizer::run(args),
         DataCommand::Inspect(args) => inspect::run(args),
         DataCommand::Samples(args) => samples::run(args),
     }

@@ -10,6 +10,7 @@ use model::sparseloco::SparseLocoError;
 use model::{ModelError, TokenizerError};
 use runtime::RuntimeError;
 use runtime::dataset::DatasetError;
+use runtime::dataset::rows::RowsError;
 use wire::{DocumentError, Window};
 
 /// A sentence and the exit code that goes with it.
@@ -97,8 +98,18 @@ impl From<DatasetError> for Failure {
             | DatasetError::NotWholeSamples { .. }
             | DatasetError::TooShort { .. }
             | DatasetError::IdMismatch { .. }
+            | DatasetError::Changed { .. }
             | DatasetError::Description { .. }
             | DatasetError::Disagrees { .. } => Self::damaged(error),
+        }
+    }
+}
+
+impl From<RowsError> for Failure {
+    fn from(error: RowsError) -> Self {
+        match error {
+            RowsError::Format { .. } | RowsError::NoColumn { .. } => Self::usage(error),
+            _ => Self::precondition(error),
         }
     }
 }

@@ -1,8 +1,11 @@
-//! D01: the dataset loader: random samples of 2,048 tokens, memory-mapped, checked against the
-//! vocabulary and shifted into targets. Warm: the shard was written a moment ago.
+//! D01: the dataset loader: random samples of 2,048 tokens, checked against the vocabulary and
+//! shifted into targets, straight from the mapping and through the three ways of reading ahead,
+//! which check each sample's hash, too. Warm: the shard was written a moment ago.
 
 use std::path::Path;
+use std::time::Duration;
 
+use runtime::dataset::loader::{Loader, LoaderOptions, Reading};
 use runtime::dataset::{BatchRules, Dataset, DatasetWriter, Provenance, SAMPLE_TOKENS, Targets};
 
 use super::Bench;
@@ -47,7 +50,75 @@ pub(super) fn rows(bench: &Bench) -> Result<Vec<Row>, BenchError> {
     let work = Work { copied_bytes: 12.0 * tokens, ..Work::default() };
     let shape = format!("{BATCH} samples of {samples}, one thread");
     let row = Row::new("D01", "dataset loader", shape, &times, Rate::Tokens(tokens));
-    Ok(vec![row.floor(&bench.ceilings, &work).bit_equal(equal).dtype("u32")])
+    let mut rows = vec![row.floor(&bench.ceilings, &work).bit_equal(equal).dtype("u32")];
+    for (name, reading) in [
+        ("loader ahead, io_uring", Reading::Ring),
+        ("loader ahead, pread", Reading::Pread),
+        ("loader ahead, mapped", Reading::Mapped),
+    ] {
+        rows.push(ahead(bench, &dataset, &batches.concat(), name, reading)?);
+    }
+    Ok(rows)
+}
+
+/// One window through a loader, from its start to its last sample.
+fn ahead(
+    bench: &Bench,
+    dataset: &Dataset,
+    order: &[u64],
+    name: &'static str,
+    reading: Reading,
+) -> Result<Row, BenchError> {
+    let rules = BatchRules {
+        seq_len: SAMPLE_TOKENS,
+        vocab: VOCAB,
+        targets: Targets::Text { eos: Some(0) },
+    };
+    let [mut inputs, mut targets] = [(); 2].map(|()| vec![0; SAMPLE_TOKENS]);
+    let (mut direct, mut waited, mut equal) = (vec![0; SAMPLE_TOKENS], 0, true);
+    let mut window = |compares: bool| {
+        let options = LoaderOptions { reading, ..LoaderOptions::default() };
+        let loader = Loader::start(dataset, order, options)?;
+        for (position, sample) in order.iter().enumerate() {
+            equal &= loader.take(position, &mut inputs).map_err(BenchError::Loader)?;
+            dataset.fill_targets(&[*sample], rules, &inputs, &mut targets)?;
+            if compares {
+                let (shard, within) = dataset.locate(*sample)?;
+                direct.copy_from_slice(shard.sample(within)?);
+                equal &= direct == inputs;
+            }
+        }
+        waited = loader.report().waited;
+        Ok::<_, BenchError>(())
+    };
+    window(true)?;
+    let mut failed = None;
+    let times = bench.times(|_| failed = window(false).err().or(failed.take()));
+    failed.map_or(Ok(()), Err)?;
+    let stalls = stalls(dataset, &order[..order.len().min(64)], reading)?;
+    let tokens = (order.len() * SAMPLE_TOKENS) as f64;
+    // Read from the page cache, handed over, and copied out: each written once.
+    let work = Work { copied_bytes: 20.0 * tokens, ..Work::default() };
+    let shape = format!("{} samples, one taker", order.len());
+    let row = Row::new("D01", name, shape, &times, Rate::Tokens(tokens));
+    let row = row.floor(&bench.ceilings, &work).bit_equal(equal).dtype("u32");
+    let row = row.also("waited_percent", 100.0 * waited as f64 / order.len() as f64);
+    Ok(row.also("stalls_at_100k_token_per_s", stalls as f64))
+}
+
+/// Samples that were not there when a taker of 100,000 tokens a second asked for them. The first,
+/// which nobody can be ahead of, does not count.
+fn stalls(dataset: &Dataset, order: &[u64], reading: Reading) -> Result<u64, BenchError> {
+    let pause = Duration::from_secs_f64(SAMPLE_TOKENS as f64 / 100e3);
+    let loader = Loader::start(dataset, order, LoaderOptions { reading, ..Default::default() })?;
+    let mut tokens = vec![0; SAMPLE_TOKENS];
+    loader.take(0, &mut tokens).map_err(BenchError::Loader)?;
+    let first = loader.report().waited;
+    for position in 1..order.len() {
+        std::thread::sleep(pause);
+        loader.take(position, &mut tokens).map_err(BenchError::Loader)?;
+    }
+    Ok(loader.report().waited - first)
 }
 
 /// A shard of random tokens.

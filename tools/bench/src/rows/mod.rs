@@ -2,6 +2,7 @@
 
 mod attention;
 mod bytes;
+mod checkpoint;
 mod copies;
 mod cross_entropy;
 mod elementwise;
@@ -14,6 +15,7 @@ mod peers;
 mod round;
 mod sparseloco;
 mod storage;
+mod tokenisation;
 mod train_step;
 mod transfer;
 
@@ -79,7 +81,7 @@ impl Rotation {
     }
 }
 
-const SCENARIOS: [Scenario; 18] = [
+const SCENARIOS: [Scenario; 20] = [
     Scenario { id: "C01", what: "matrix products", measure: linear::rows },
     Scenario { id: "C02", what: "matrix products in bf16", measure: linear::rows_bf16 },
     Scenario { id: "C03", what: "training step", measure: train_step::rows },
@@ -91,6 +93,8 @@ const SCENARIOS: [Scenario; 18] = [
     Scenario { id: "C08", what: "bytes and hashes", measure: bytes::rows },
     Scenario { id: "C09", what: "rounds of four peers", measure: peers::rows },
     Scenario { id: "D01", what: "dataset loader", measure: loader::rows },
+    Scenario { id: "D02", what: "checkpoints", measure: checkpoint::rows },
+    Scenario { id: "D03", what: "text to tokens", measure: tokenisation::rows },
     Scenario { id: "E01", what: "text from a model", measure: generation::rows },
     Scenario { id: "N01", what: "uploads and downloads", measure: transfer::rows },
     Scenario { id: "N02", what: "a gather of 20 payloads", measure: gather::rows },
@@ -104,11 +108,12 @@ const SCENARIOS: [Scenario; 18] = [
 pub(crate) const HELP: &str = "\
 Rows: C01 matrix products, C02 the same in bf16, C03 training step, C04 the same in bf16, C05
 attention, C06 cross-entropy, RMSNorm, SwiGLU and AdamW, C07 compression and outer step, C08 bytes
-and hashes, C09 rounds of four peers, D01 dataset loader, E01 text from a model, N01 uploads and
-downloads, N02 a gather of 20 payloads, R02 rounds of 72B over links, R03 payload size, V01 judging
-a peer by the loss, V02 copies among contributions. Of a GPU: G01 copy, G02 and G03 products, G04 to
-G06 attention, G07 and G08 norms, RoPE and SwiGLU, G09 linear + cross-entropy, G10 embedding, G11
-AdamW, G12 and G13 compression and outer step, G14, G15 and G17 training steps, G18 transfers.
+and hashes, C09 rounds of four peers, D01 dataset loader, D02 checkpoints, D03 text to tokens, E01
+text from a model, N01 uploads and downloads, N02 a gather of 20 payloads, R02 rounds of 72B over
+links, R03 payload size, V01 judging a peer by the loss, V02 copies among contributions. Of a GPU:
+G01 copy, G02 and G03 products, G04 to G06 attention, G07 and G08 norms, RoPE and SwiGLU, G09 linear
++ cross-entropy, G10 embedding, G11 AdamW, G12 and G13 compression and outer step, G14, G15 and G17
+training steps, G18 transfers.
 
 Examples:
   cargo run -p bench --release -- --filter C03,C07

@@ -1,43 +1,63 @@
-//! `cov72 data prepare`: text files to token shards, in one streaming pass.
+//! `cov72 data prepare`: documents to token shards, in one streaming pass that can be stopped
+//! anywhere and goes on with the same bytes.
+
+mod encode;
+mod journal;
+mod sink;
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use model::{BYTE_TOKENIZER, Eos, TOKENIZER_FILE, Tokenizer};
-use runtime::dataset::{DatasetWriter, Provenance, Written};
+use runtime::dataset::{DatasetError, DatasetWriter, Description, Provenance, Written};
 use serde::Serialize;
 
-use super::text::TextPieces;
+use self::journal::{Closed, Job, Journal};
+use self::sink::Sink;
+use super::documents::{Counts, Cursor, Documents};
+use super::inputs::{self, Input, InputArgs, ReadArgs};
 use crate::failure::Failure;
 use crate::stdout;
 
-/// Turn text into token shards with sample ids.
+/// Of the journal, and of how documents become tokens: a job of another version starts anew.
+const JOB_VERSION: u32 = 1;
+
+/// Turn text, JSON lines or parquet into token shards with sample ids.
 ///
-/// Each file is one document: its tokens, then the end-of-document token. Tokens past the last
-/// whole sample of 2,048 are dropped.
+/// Each text file and each row is one document: its tokens, then the end-of-document token. Tokens
+/// past the last whole sample of 2,048 are dropped. The shards do not depend on --threads. Stopped
+/// or killed, the same command goes on where it was and ends with the same bytes.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cov72 data prepare --text book.txt --out data/book
-  cov72 data prepare --text part1.txt part2.txt --tokenizer tokenizer.json --out data/parts
+  cov72 data prepare part-*.jsonl.zst --tokenizer tokenizer.json --out data/parts
+  cov72 data prepare --parquet dclm/*.parquet --column text --documents --out data/dclm
   cov72 train --data data/book")]
 pub(super) struct PrepareArgs {
-    /// Text files, in order
-    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
-    text: Vec<PathBuf>,
+    #[command(flatten)]
+    inputs: InputArgs,
+    #[command(flatten)]
+    how: ReadArgs,
     /// `byte`, or a tokenizer.json
     #[arg(long, default_value = "byte", value_name = "byte|FILE")]
     tokenizer: PathBuf,
     /// Token of the tokenizer.json that ends a document [default: a well-known name]
     #[arg(long, value_name = "TOKEN")]
     eos: Option<String>,
-    /// New folder for the shards
+    /// New folder for the shards, or one of the same command that was stopped
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Tokens per shard, 4 bytes each
     #[arg(long, default_value_t = 1 << 30, value_name = "N",
           value_parser = clap::value_parser!(u64).range(2048..))]
     shard_tokens: u64,
+    /// Record where documents begin, in documents_NNNNNN.npy, for masks across them
+    #[arg(long)]
+    documents: bool,
+    /// Threads that encode [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
     /// Print what was made as one JSON object
     #[arg(long)]
     json: bool,
@@ -49,7 +69,8 @@ struct Report<'a> {
     tokenizer: &'a str,
     vocab: u32,
     eos: u32,
-    text_bytes: u64,
+    #[serde(flatten)]
+    counts: Counts,
     tokens: u64,
     samples: u64,
     shards: usize,
@@ -58,33 +79,20 @@ struct Report<'a> {
 
 pub(super) fn run(args: PrepareArgs) -> Result<(), Failure> {
     let (tokenizer, tokenizer_name) = load_tokenizer(&args)?;
-    let text_bytes = total_bytes(&args.text)?;
-    eprintln!("reading {text_bytes} bytes of text from {} file(s)", args.text.len());
-    let progress = byte_bar(text_bytes);
-    let mut writer = DatasetWriter::create(&args.out, args.shard_tokens)?;
-    for path in &args.text {
-        encode_file(path, &tokenizer, &mut writer, &progress)?;
-    }
-    progress.finish_and_clear();
-    if tokenizer_name == TOKENIZER_FILE {
-        keep_tokenizer(&args.tokenizer, &args.out)?;
-    }
-    let names: Vec<_> = args.text.iter().map(|path| path.display().to_string()).collect();
-    let Written { dataset, dropped_tokens } = writer.finish(Provenance {
-        tokenizer: tokenizer_name.to_string(),
-        vocab: tokenizer.vocab(),
-        eos: Some(tokenizer.eos()),
-        entropy_nats_per_token: None,
-        seed: None,
-        source: names.join(", "),
-        conversations: None,
-    })?;
+    let inputs = args.inputs.inputs()?;
+    let threads = match args.threads {
+        Some(threads) => usize::from(threads),
+        None => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let job = job(&args, &tokenizer, &inputs, threads)?;
+    let (Written { dataset, dropped_tokens }, counts) =
+        make(&args, &job, &inputs, (&tokenizer, tokenizer_name), threads)?;
     let report = Report {
         out: &args.out,
         tokenizer: tokenizer_name,
         vocab: tokenizer.vocab(),
         eos: tokenizer.eos(),
-        text_bytes,
+        counts,
         tokens: dataset.samples() * 2048,
         samples: dataset.samples(),
         shards: dataset.shards().len(),
@@ -97,6 +105,14 @@ pub(super) fn run(args: PrepareArgs) -> Result<(), Failure> {
 fn say(report: &Report<'_>) {
     let Report { out, tokens, samples, shards, dropped_tokens, .. } = report;
     let out = out.display();
+    let Counts { documents, empty_documents, not_utf8, .. } = report.counts;
+    eprintln!("read {documents} document(s)");
+    if empty_documents > 0 {
+        eprintln!("passed over {empty_documents} document(s) without text");
+    }
+    if not_utf8 > 0 {
+        eprintln!("{not_utf8} row(s) or place(s) of text were no UTF-8");
+    }
     if *dropped_tokens > 0 {
         eprintln!("dropped the last {dropped_tokens} tokens: they do not fill a sample of 2048");
     }
@@ -117,49 +133,133 @@ fn load_tokenizer(args: &PrepareArgs) -> Result<(Tokenizer, &'static str), Failu
     }
 }
 
-fn total_bytes(paths: &[PathBuf]) -> Result<u64, Failure> {
-    let bytes = |path: &PathBuf| match std::fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() => Ok(metadata.len()),
-        Ok(_) => Err(unreadable(path, "it is no file")),
-        Err(e) => Err(unreadable(path, e)),
+/// What the shards hang on.
+fn job(
+    args: &PrepareArgs,
+    tokenizer: &Tokenizer,
+    inputs: &[Input],
+    threads: usize,
+) -> Result<Job, Failure> {
+    let hash = match tokenizer {
+        Tokenizer::Byte => BYTE_TOKENIZER.to_string(),
+        Tokenizer::Json(_) => inputs::hash_file(&args.tokenizer)
+            .map_err(|why| inputs::unreadable(&args.tokenizer, why))?,
     };
-    paths.iter().map(bytes).sum()
+    Ok(Job {
+        version: JOB_VERSION,
+        inputs: inputs::described(inputs, threads)?,
+        column: args.how.column.clone(),
+        utf8: args.how.utf8,
+        tokenizer: hash,
+        eos: tokenizer.eos(),
+        shard_tokens: args.shard_tokens,
+        documents: args.documents,
+    })
 }
 
-pub(super) fn unreadable(path: &Path, why: impl std::fmt::Display) -> Failure {
-    Failure::precondition(format!("cannot read {}: {why}; check --text", path.display()))
+/// Makes the shards, or those that are still missing.
+fn make(
+    args: &PrepareArgs,
+    job: &Job,
+    inputs: &[Input],
+    (tokenizer, tokenizer_name): (&Tokenizer, &str),
+    threads: usize,
+) -> Result<(Written, Counts), Failure> {
+    let out = &args.out;
+    let before = Journal::read(out, job)?;
+    let writer = match &before {
+        None => DatasetWriter::create(out, args.shard_tokens)?,
+        Some(closed) => resume(out, args.shard_tokens, closed)?,
+    };
+    let closed = before.unwrap_or_default();
+    let mut writer = writer.keeping_shards();
+    if args.documents {
+        writer = writer.recording_documents(closed.last().map_or(0, |closed| closed.documents));
+    }
+    writer.set_inputs(job.inputs.clone());
+    let journal = Journal::open(out, job, &closed)?;
+    let at = closed.last().map_or_else(Cursor::default, |closed| closed.cursor);
+    let total_bytes = inputs::total_bytes(inputs);
+    eprintln!("reading {total_bytes} bytes from {} file(s)", inputs.len());
+    if let Some(last) = closed.last() {
+        eprintln!("going on behind shard {}", last.shard.index);
+    }
+    let progress = byte_bar(total_bytes, inputs::total_bytes(&inputs[..at.input]) + at.offset);
+    let mut sink = Sink::new(writer, journal, &closed, &progress);
+    let takes_bytes = matches!(tokenizer, Tokenizer::Byte);
+    let documents = Documents::new(inputs, &args.how, takes_bytes, at);
+    let encoded =
+        encode::each_encoded(documents, inputs, tokenizer, threads, |piece| sink.write(piece));
+    progress.finish_and_clear();
+    let has_shards = !sink.writer.shards().is_empty();
+    let made = encoded.and_then(|()| {
+        if tokenizer_name == TOKENIZER_FILE {
+            keep_tokenizer(&args.tokenizer, out)?;
+        }
+        sink.finish(Provenance {
+            tokenizer: tokenizer_name.to_string(),
+            vocab: tokenizer.vocab(),
+            eos: Some(tokenizer.eos()),
+            entropy_nats_per_token: None,
+            seed: None,
+            source: names(inputs),
+            conversations: None,
+        })
+    });
+    // A whole folder needs no journal, and one without a shard has nothing to go on from.
+    if made.is_ok() || !has_shards {
+        Journal::remove(out)?;
+    }
+    made
+}
+
+/// The writer of a job that was stopped. Stopped between its last two files, it has a description
+/// already, which is made again with the last shard.
+fn resume(out: &Path, shard_tokens: u64, closed: &[Closed]) -> Result<DatasetWriter, Failure> {
+    let description = Description::path(out);
+    match std::fs::remove_file(&description) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Failure::io("remove", &description, &e));
+        }
+        _ => {}
+    }
+    let shards = closed.iter().map(|closed| closed.shard.clone()).collect();
+    DatasetWriter::resume(out, shard_tokens, shards).map_err(|error| match error {
+        DatasetError::Missing { path } => Failure::damaged(format!(
+            "{} is gone, which a stopped job had made; remove {} and prepare it anew",
+            path.display(),
+            out.display()
+        )),
+        error => error.into(),
+    })
+}
+
+/// The files' names, for people.
+fn names(inputs: &[Input]) -> String {
+    const SHOWN: usize = 8;
+    let names = inputs.iter().take(SHOWN).map(|input| input.path.display().to_string());
+    let names = names.collect::<Vec<_>>().join(", ");
+    match inputs.len() {
+        ..=SHOWN => names,
+        more => format!("{names} and {} more", more - SHOWN),
+    }
 }
 
 /// A bar when stderr is a terminal, nothing otherwise.
-fn byte_bar(total_bytes: u64) -> ProgressBar {
+fn byte_bar(total_bytes: u64, passed_bytes: u64) -> ProgressBar {
     let template = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left";
     let style = ProgressStyle::with_template(template).expect("the template is well formed");
-    ProgressBar::new(total_bytes).with_style(style)
-}
-
-fn encode_file(
-    path: &Path,
-    tokenizer: &Tokenizer,
-    writer: &mut DatasetWriter,
-    progress: &ProgressBar,
-) -> Result<(), Failure> {
-    let mut pieces = TextPieces::open(path).map_err(|e| unreadable(path, e))?;
-    let mut tokens = Vec::new();
-    while let Some((offset, piece)) = pieces.next().map_err(|e| unreadable(path, e))? {
-        tokens.clear();
-        tokenizer.encode(piece, &mut tokens).map_err(|e| {
-            Failure::precondition(format!("{}: {}", path.display(), e.offset_by(offset)))
-        })?;
-        writer.push(&tokens)?;
-        progress.inc(piece.len() as u64);
-    }
-    Ok(writer.push(&[tokenizer.eos()])?)
+    let bar = ProgressBar::new(total_bytes).with_style(style).with_position(passed_bytes);
+    bar.reset_eta();
+    bar
 }
 
 /// Copies the tokenizer beside the shards, so that the folder can be read on its own.
 fn keep_tokenizer(from: &Path, dir: &Path) -> Result<(), Failure> {
-    let to = dir.join(TOKENIZER_FILE);
-    let copied = std::fs::read(from).and_then(|bytes| std::fs::write(&to, bytes));
+    let (to, partial) = (dir.join(TOKENIZER_FILE), dir.join("tokenizer.json.partial"));
+    let copied = std::fs::copy(from, &partial)
+        .and_then(|_| std::fs::File::open(&partial)?.sync_all())
+        .and_then(|()| std::fs::rename(&partial, &to));
     copied.map_err(|e| {
         let (from, to) = (from.display(), to.display());
         Failure::precondition(format!("cannot copy {from} to {to}: {e}; check rights and space"))

@@ -4,7 +4,7 @@
 //! hardly changes how a tokenizer sees the text.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 const PIECE_BYTES: usize = 4 << 20;
@@ -23,8 +23,12 @@ pub(super) struct TextPieces<R> {
 }
 
 impl TextPieces<File> {
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self::new(File::open(path)?, PIECE_BYTES))
+    /// The pieces from `offset` on, which is 0 or where a piece ended before: where a piece ends
+    /// hangs on the bytes behind its beginning alone, so that these are the same pieces.
+    pub(super) fn open(path: &Path, offset: u64) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(offset))?;
+        Ok(Self { offset, ..Self::new(file, PIECE_BYTES) })
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bucket::{Bucket, BucketError, FaultPlan, Spool};
+use runtime::dataset::loader::Reading;
 use tokio::task::JoinHandle;
 use wire::{Keypair, StateRoot};
 
@@ -266,6 +267,8 @@ impl Life {
             micro_batch_samples: 1,
             recompute_layers: 0,
             record: false,
+            // Hundreds of peers in one process: no ring for each.
+            reading: Reading::Pread,
         };
         let learner = Learner::new(&stage.run, &stage.layout, stage.dataset()?, hands)?;
         let keeper = Memory {

@@ -2,16 +2,17 @@
 //! effect is worth sending.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Once, RwLock};
 
 use model::sparseloco::Compressor;
 use model::{MicroBatch, Mirror, Moments, OnStep, Stop, Trainer};
+use runtime::dataset::loader::{Loader, LoaderOptions, Reading};
 use runtime::dataset::{Assignment, BatchRules, Dataset};
 use runtime::{Buffer, Compute, Device};
 use wire::{Layout, RunDescription, SampleDigest, SparseTensor, Uid, Window};
 
 use super::objective;
-use super::samples::{Lesson, WindowSamples};
+use super::samples::{Lesson, WindowSamples, order};
 use crate::failure::Failure;
 use crate::node::{read, write};
 
@@ -32,6 +33,8 @@ pub(crate) struct Learner {
     dataset: Dataset,
     rules: BatchRules,
     micro_batch_samples: usize,
+    tp: usize,
+    reading: Reading,
     trainer: Trainer,
     compressor: Compressor,
 }
@@ -48,6 +51,8 @@ pub(crate) struct Hands {
     pub(crate) recompute_layers: usize,
     /// Whether a GPU records micro-batches.
     pub(crate) record: bool,
+    /// How shards are read.
+    pub(crate) reading: Reading,
 }
 
 impl Learner {
@@ -73,6 +78,8 @@ impl Learner {
         Ok(Self {
             rules: objective::rules(run, &dataset),
             micro_batch_samples: hands.micro_batch_samples,
+            tp,
+            reading: hands.reading,
             compressor: Compressor::new(device, layout, k, beta, quantiser),
             run: run.clone(),
             dataset,
@@ -120,16 +127,39 @@ impl Learner {
         stop: &AtomicBool,
         on_step: OnStep<'_>,
     ) -> Result<Stop, Failure> {
+        let (batch, micro_batch) =
+            (self.run.inner.batch_samples as usize, self.micro_batch_samples);
         let source = WindowSamples {
             dataset: &self.dataset,
+            loader: &self.loader(&order(lessons, batch, micro_batch))?,
             lessons,
             rules: self.rules,
-            batch_samples: self.run.inner.batch_samples as usize,
-            micro_batch_samples: self.micro_batch_samples,
+            batch_samples: batch,
+            micro_batch_samples: micro_batch,
         };
         self.trainer.start_from(&read(shared));
         let (inner, steps) = (&self.run.inner, lessons.len() as u32);
         Ok(self.trainer.run(&source, inner, first_step, steps, stop, on_step)?)
+    }
+
+    /// A loader of samples in the order they are trained on.
+    fn loader(&self, order: &[u64]) -> Result<Loader, Failure> {
+        static SAID: Once = Once::new();
+        let loader = Loader::start(
+            &self.dataset,
+            order,
+            LoaderOptions {
+                // Ranks are up to a micro-batch apart.
+                ahead_min: 2 * self.micro_batch_samples,
+                takers: self.tp,
+                reading: self.reading,
+                ..LoaderOptions::default()
+            },
+        )?;
+        if let Some(why) = loader.fallback() {
+            SAID.call_once(|| eprintln!("reading shards with pread: {why}"));
+        }
+        Ok(loader)
     }
 
     /// What to send of the window's training. The residual stays as it is until

@@ -1,7 +1,11 @@
 //! The samples of one window, as micro-batches: what is trained on in each inner step, in order.
+//!
+//! A loader reads them ahead. It hands each out once per rank; whoever asks for one again gets it
+//! from the mapping, which holds the same.
 
 use model::BatchSource;
-use runtime::dataset::{Assignment, BatchRules, Dataset, IGNORE};
+use runtime::dataset::loader::Loader;
+use runtime::dataset::{Assignment, BatchRules, Dataset, IGNORE, SAMPLE_TOKENS};
 
 /// What one inner step trains on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,9 +24,17 @@ impl Lesson {
     }
 }
 
+/// All samples that are trained on, in order. A step's batch is whole micro-batches.
+pub(super) fn order(lessons: &[Lesson], batch: usize, micro_batch: usize) -> Vec<u64> {
+    let used = batch / micro_batch * micro_batch;
+    lessons.iter().flat_map(|lesson| &lesson.samples[..used]).copied().collect()
+}
+
 /// The samples that one peer trains on in one window.
 pub(super) struct WindowSamples<'a> {
     pub(super) dataset: &'a Dataset,
+    /// Reads the samples of [`order`].
+    pub(super) loader: &'a Loader,
     pub(super) lessons: &'a [Lesson],
     pub(super) rules: BatchRules,
     pub(super) batch_samples: usize,
@@ -44,9 +56,18 @@ impl BatchSource for WindowSamples<'_> {
         let lesson = &self.lessons[step as usize];
         let first = micro * self.micro_batch_samples;
         let samples = &lesson.samples[first..first + self.micro_batch_samples];
-        self.dataset
-            .fill_batch(samples, self.rules, tokens, targets)
-            .map_err(|error| error.to_string())?;
+        let position = (step as usize * self.micro_batches() + micro) * self.micro_batch_samples;
+        let read = tokens.chunks_exact_mut(SAMPLE_TOKENS).zip(position..);
+        let mut is_read = true;
+        for (tokens, position) in read {
+            is_read &= self.loader.take(position, tokens).map_err(|error| error.to_string())?;
+        }
+        let filled = if is_read {
+            self.dataset.fill_targets(samples, self.rules, tokens, targets)
+        } else {
+            self.dataset.fill_batch(samples, self.rules, tokens, targets)
+        };
+        filled.map_err(|error| error.to_string())?;
         if lesson.is_spoiled {
             targets.iter_mut().filter(|target| **target != IGNORE).for_each(|target| {
                 *target = (*target + 1) % self.rules.vocab;

@@ -80,6 +80,7 @@ fn hands(config: &Config, gpu: Option<Device>) -> Hands {
         micro_batch_samples: config.node.micro_batch_samples,
         recompute_layers: config.node.recompute_layers,
         record: config.node.record,
+        reading: config.node.reading,
     }
 }
 

@@ -54,6 +54,19 @@ fn the_same_seed_gives_the_same_root_and_another_seed_another() {
 }
 
 #[test]
+fn however_shards_are_read_the_bits_are_the_same() {
+    let tiny = Tiny::new();
+    let config = std::fs::read_to_string(tiny.path("run.toml")).unwrap();
+    let root = |reading: &str| {
+        let node = format!("[node]\nreading = \"{reading}\"\nmicro_batch_samples = 1\n");
+        std::fs::write(tiny.path("run.toml"), format!("{config}{node}")).unwrap();
+        tiny.summary(reading, &[])["state_root"].clone()
+    };
+    let first = root("ring");
+    assert_eq!(["pread", "mapped"].map(root), [first.clone(), first]);
+}
+
+#[test]
 fn in_bf16_runs_repeat_go_on_after_a_stop_and_learn_what_f32_learns() {
     let tiny = Tiny::new();
     let bf16 =

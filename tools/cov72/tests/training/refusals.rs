@@ -108,8 +108,20 @@ fn shards_that_are_missing_cut_or_of_other_tokens_are_named() {
     let mut other = whole.clone();
     let tokens_start = whole.len() - 65_536 * 4;
     other[tokens_start..].chunks_exact_mut(4).for_each(|token| token[2] = 1);
-    std::fs::write(&shard, other).unwrap();
-    says(&tiny.refusal("c", &["--data", data], 5), &["window 1", "vocabulary"]);
+    std::fs::write(&shard, &other).unwrap();
+    says(&tiny.refusal("c", &["--data", data], 5), &["window 1", "train_000000.npy", "hashes to"]);
+    // With the ids that go with such tokens, the shard is whole, and of another vocabulary.
+    let ids = tiny.path("shards/sample_ids_000000.npy");
+    let whole_ids = std::fs::read(&ids).unwrap();
+    let tokens = other[tokens_start..].chunks_exact(4);
+    let tokens: Vec<u32> =
+        tokens.map(|token| u32::from_le_bytes(token.try_into().unwrap())).collect();
+    let mut other_ids = whole_ids[..whole_ids.len() - 32 * 8].to_vec();
+    let new_ids = tokens.chunks_exact(2048).map(runtime::dataset::sample_id);
+    other_ids.extend(new_ids.flat_map(u64::to_le_bytes));
+    std::fs::write(&ids, other_ids).unwrap();
+    says(&tiny.refusal("c2", &["--data", data], 5), &["window 1", "vocabulary"]);
+    std::fs::write(&ids, whole_ids).unwrap();
     std::fs::write(&shard, &whole).unwrap();
     says(
         &tiny.refusal("d", &["--data", data, "--inner-steps", "40"], 3),
