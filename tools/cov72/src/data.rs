@@ -11,6 +11,7 @@ mod synth;
 mod text;
 mod train_tokenizer;
 mod verify;
+mod vocabulary;
 
 use clap::{Args, Subcommand};
 

@@ -16,7 +16,7 @@ const EXAMPLES: &str = "\
 Examples:
   cov72 export --checkpoint runs/nano --out exported      the newest checkpoint of a run
   cov72 export --checkpoint runs/nano/checkpoints/window-00000008 --out exported --dtype bf16
-  cov72 export --checkpoint models/llama-1b --out back    what cov72 import made";
+  cov72 export --checkpoint models/smol --out back    what cov72 import made";
 
 /// Write a Hugging Face folder of a checkpoint: config.json, safetensors, tokenizer, model card.
 #[derive(Args, Debug)]

@@ -12,8 +12,8 @@ use crate::stdout;
 
 const EXAMPLES: &str = "\
 Examples:
-  cov72 import ~/models/Llama-3.2-1B --out models/llama-1b
-  cov72 export --checkpoint models/llama-1b --out back    the same tensors, bit for bit";
+  cov72 import ~/models/SmolLM2-360M --out models/smol
+  cov72 export --checkpoint models/smol --out back    the same tensors, bit for bit";
 
 /// Make a model folder of a Hugging Face folder: any LLaMA, tied or not, f32, bf16 or f16.
 #[derive(Args, Debug)]

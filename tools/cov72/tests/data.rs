@@ -157,7 +157,7 @@ fn text_that_cannot_become_a_dataset_is_refused_and_leaves_nothing() {
 
     let (exit, message) = failed(&prepare);
     assert_eq!(exit, 3);
-    assert!(message.contains("a.txt") && message.contains("check --text"), "{message}");
+    assert!(message.contains("a.txt") && message.contains("typing error"), "{message}");
 
     std::fs::write(&file, "short").unwrap();
     let (exit, message) = failed(&prepare);

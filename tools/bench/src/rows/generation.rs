@@ -37,7 +37,7 @@ fn of_model(bench: &Bench, config: &str) -> Result<Vec<Row>, BenchError> {
     let read = params.len() - embedding;
     let params = Arc::new(params);
     let samples = bench.samples;
-    let positions = PROMPT + samples + 1;
+    let positions = PROMPT + samples + 2;
     let tokens = Noise::new(1).indices(PROMPT, spec.vocab as u32);
     let slots = BATCHES[BATCHES.len() - 1];
     let mut decoder = Decoder::new(&bench.device, &spec, Arc::clone(&params), slots, positions)?;
@@ -57,16 +57,24 @@ fn of_model(bench: &Bench, config: &str) -> Result<Vec<Row>, BenchError> {
         decoder.fork(0, slot);
     }
     for batch in BATCHES {
-        (0..slots).for_each(|slot| decoder.truncate(slot, PROMPT));
         let work: Vec<Extend<'_>> =
             (0..batch).map(|slot| Extend { slot, tokens: &tokens[slot..=slot] }).collect();
+        let equal = same_bits(&written(&mut decoder, &work), &written(&mut decoder, &work));
         let times = Times::of(samples, |_| decoder.extend(&work, Wanted::Last, &mut |_, _| ()));
         let bytes = (size_of::<f32>() * read) as f64;
         let work = Work { read_bytes: bytes, ..Work::default() };
         let (scenario, shape) = (format!("{config} writing"), format!("B{batch} S{PROMPT}"));
         let row = Row::new("E01", scenario, shape, &times, Rate::Tokens(batch as f64));
-        let row = row.floor(&bench.ceilings, &work);
+        let row = row.floor(&bench.ceilings, &work).bit_equal(equal);
         rows.push(row.also("read_gb_per_s", bytes / times.min_ms() / 1e6));
     }
     Ok(rows)
+}
+
+/// Logits, `[batch][vocab]`, of one token behind the prompt of each sequence, which then holds it.
+fn written(decoder: &mut Decoder, work: &[Extend<'_>]) -> Vec<f32> {
+    let mut logits = Vec::new();
+    work.iter().for_each(|extend| decoder.truncate(extend.slot, PROMPT));
+    decoder.extend(work, Wanted::Last, &mut |_, row| logits.extend_from_slice(row));
+    logits
 }

@@ -8,16 +8,17 @@ mod row;
 mod sheet;
 mod template;
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
-use model::{BYTE_TOKENIZER, Eos, TOKENIZER_FILE, Tokenizer};
+use indicatif::ProgressBar;
+use model::Tokenizer;
+use runtime::dataset::rows;
 use runtime::dataset::{Conversations, DatasetWriter, Provenance, SAMPLE_TOKENS};
 use serde::Serialize;
 
+use super::inputs;
+use super::vocabulary::VocabularyArgs;
 use crate::chat_template::Message;
 use crate::failure::Failure;
 use crate::stdout;
@@ -25,12 +26,9 @@ use pack::Row;
 use sheet::{Counts, Sheet};
 use template::Template;
 
-/// Longest line of a file, in bytes: one conversation.
-const LINE_BYTES_MAX: u64 = 64 << 20;
-
 /// Turn conversations into token shards with a loss mask, for `cov72 train --objective sft`.
 ///
-/// A line is one JSON object: {"messages": [{"role", "content"}, ...]}, {"prompt", "completion"},
+/// A row is one JSON object: {"messages": [{"role", "content"}, ...]}, {"prompt", "completion"},
 /// or {"instruction", "input", "output"}. Conversations are packed whole into rows; one that is
 /// longer than a row is cut at its end, and one of which no answer is left is dropped; both are
 /// counted.
@@ -40,17 +38,13 @@ const LINE_BYTES_MAX: u64 = 64 << 20;
   cov72 data chat --jsonl a.jsonl b.jsonl --tokenizer tokenizer.json --out data/talks
   cov72 data chat --jsonl a.jsonl --tokenizer m/tokenizer.json \\
       --template m/tokenizer_config.json --out data/talks
-  cov72 train --objective sft --data data/talks --from models/llama-1b")]
+  cov72 train --objective sft --data data/talks --from models/smol")]
 pub(super) struct ChatArgs {
-    /// Files of conversations, one to a line
+    /// Files of conversations, one to a row: .jsonl, .json, .parquet, the first two also packed
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     jsonl: Vec<PathBuf>,
-    /// `byte`, or a tokenizer.json
-    #[arg(long, default_value = "byte", value_name = "byte|FILE")]
-    tokenizer: PathBuf,
-    /// Token of the tokenizer.json that ends a document [default: a well-known name]
-    #[arg(long, value_name = "TOKEN")]
-    eos: Option<String>,
+    #[command(flatten)]
+    vocabulary: VocabularyArgs,
     /// `plain`, a tokenizer_config.json with a chat_template, or a chat_template.jinja
     #[arg(long, default_value = "plain", value_name = "plain|FILE")]
     template: PathBuf,
@@ -93,10 +87,10 @@ pub(super) fn run(args: ChatArgs) -> Result<(), Failure> {
         )));
     }
     let template = Template::load(&args.template)?;
-    let (tokenizer, tokenizer_name) = load_tokenizer(&args)?;
+    let tokenizer = args.vocabulary.load()?;
     let bytes = args.jsonl.iter().map(|path| length(path)).sum::<Result<u64, Failure>>()?;
     eprintln!("reading {bytes} bytes of conversations from {} file(s)", args.jsonl.len());
-    let progress = byte_bar(bytes);
+    let progress = inputs::byte_bar(bytes, 0);
     let writer = DatasetWriter::create(&args.out, args.shard_tokens)?;
     let mut sheet = Sheet::new(writer, args.seq_len, tokenizer.eos());
     for path in &args.jsonl {
@@ -111,15 +105,13 @@ pub(super) fn run(args: ChatArgs) -> Result<(), Failure> {
             counts.without_answer
         )));
     }
-    if tokenizer_name == TOKENIZER_FILE {
-        keep(&args.out, TOKENIZER_FILE, &read_whole(&args.tokenizer)?)?;
-    }
+    args.vocabulary.keep(&args.out)?;
     if let Some(source) = template.source() {
         keep(&args.out, template.name(), source.as_bytes())?;
     }
     let names: Vec<_> = args.jsonl.iter().map(|path| path.display().to_string()).collect();
     let written = writer.finish(Provenance {
-        tokenizer: tokenizer_name.to_string(),
+        tokenizer: args.vocabulary.name().to_string(),
         vocab: tokenizer.vocab(),
         eos: Some(tokenizer.eos()),
         entropy_nats_per_token: None,
@@ -135,7 +127,7 @@ pub(super) fn run(args: ChatArgs) -> Result<(), Failure> {
     let samples = written.dataset.samples();
     let report = Report {
         out: &args.out,
-        tokenizer: tokenizer_name,
+        tokenizer: args.vocabulary.name(),
         template: template.name(),
         vocab: tokenizer.vocab(),
         eos: tokenizer.eos(),
@@ -166,39 +158,15 @@ fn say(report: &Report<'_>) {
     eprintln!("next: cov72 train --objective sft --data {out} --from MODEL");
 }
 
-fn load_tokenizer(args: &ChatArgs) -> Result<(Tokenizer, &'static str), Failure> {
-    if args.tokenizer != Path::new(BYTE_TOKENIZER) {
-        let eos = args.eos.as_deref().map_or(Eos::WellKnown, Eos::Named);
-        return Ok((Tokenizer::load(&args.tokenizer, eos)?, TOKENIZER_FILE));
-    }
-    match &args.eos {
-        Some(_) => Err(Failure::usage(
-            "--eos names a token of a tokenizer.json; the byte tokenizer uses byte 0: leave it out",
-        )),
-        None => Ok((Tokenizer::Byte, BYTE_TOKENIZER)),
-    }
-}
-
-/// A bar when stderr is a terminal, nothing otherwise.
-fn byte_bar(total_bytes: u64) -> ProgressBar {
-    let template = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left";
-    let style = ProgressStyle::with_template(template).expect("the template is well formed");
-    ProgressBar::new(total_bytes).with_style(style)
-}
-
-fn unreadable(path: &Path, why: impl std::fmt::Display) -> Failure {
-    Failure::precondition(format!("cannot read {}: {why}; check --jsonl", path.display()))
-}
-
 fn length(path: &Path) -> Result<u64, Failure> {
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(metadata.len()),
-        Ok(_) => Err(unreadable(path, "it is no file")),
-        Err(error) => Err(unreadable(path, error)),
+        Ok(_) => Err(inputs::unreadable(path, "it is no file")),
+        Err(error) => Err(inputs::unreadable(path, error)),
     }
 }
 
-/// Writes the conversations of one file, a line at a time.
+/// Writes the conversations of one file.
 fn read_file(
     path: &Path,
     template: &Template,
@@ -206,32 +174,14 @@ fn read_file(
     sheet: &mut Sheet,
     progress: &ProgressBar,
 ) -> Result<(), Failure> {
-    let file = File::open(path).map_err(|error| unreadable(path, error))?;
-    let (mut file, mut line, mut number) = (BufReader::new(file), Vec::new(), 0);
-    loop {
-        line.clear();
-        let mut bounded = file.by_ref().take(LINE_BYTES_MAX + 1);
-        let read = bounded.read_until(b'\n', &mut line).map_err(|error| unreadable(path, error))?;
-        if read == 0 {
-            return Ok(());
-        }
-        number += 1;
-        progress.inc(read as u64);
-        let refuse =
-            |why: String| Failure::precondition(format!("{}:{number}: {why}", path.display()));
-        if read as u64 > LINE_BYTES_MAX {
-            return Err(refuse(format!(
-                "it has more than the {LINE_BYTES_MAX} bytes of one conversation; write one JSON \
-                 object to a line"
-            )));
-        }
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
-        let messages = row::messages(&line).map_err(refuse)?;
-        let row = encode(template, tokenizer, &messages).map_err(refuse)?;
-        sheet.add(row)?;
+    let passed_bytes = progress.position();
+    let mut rows = rows::open(path)?;
+    while let Some(found) = rows.next().transpose()? {
+        let row = row::messages(&found).and_then(|said| encode(template, tokenizer, &said));
+        sheet.add(row.map_err(|why| rows.error(why))?)?;
+        progress.set_position(passed_bytes + rows.read_bytes());
     }
+    Ok(())
 }
 
 /// Tokens and mask of a conversation.
@@ -248,11 +198,6 @@ fn encode(template: &Template, tokenizer: &Tokenizer, messages: &[Message]) -> R
     Ok(Row { tokens, mask })
 }
 
-fn read_whole(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path)
-        .map_err(|error| Failure::precondition(format!("cannot read {}: {error}", path.display())))
-}
-
 /// Writes a file beside the shards, so that the folder can be read on its own.
 fn keep(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
     let to = dir.join(name);
@@ -267,7 +212,7 @@ mod tests {
     use super::*;
 
     fn row(line: &str) -> Row {
-        let messages = row::messages(line.as_bytes()).unwrap();
+        let messages = row::messages(&serde_json::from_str(line).unwrap()).unwrap();
         encode(&Template::Plain, &Tokenizer::Byte, &messages).unwrap()
     }
 
@@ -320,7 +265,8 @@ mod tests {
 
     #[test]
     fn byte_zero_in_a_conversation_is_refused() {
-        let messages = row::messages(br#"{"prompt": "a\u0000", "completion": "b"}"#).unwrap();
+        let row = serde_json::json!({"prompt": "a\0", "completion": "b"});
+        let messages = row::messages(row.as_object().unwrap()).unwrap();
         let refused = encode(&Template::Plain, &Tokenizer::Byte, &messages).err().unwrap();
         assert!(refused.contains("byte 0 at offset 21"), "{refused}");
     }

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
 use runtime::dataset::InputDescription;
 use runtime::dataset::rows::{Format, NotUtf8};
 
@@ -107,7 +108,19 @@ fn has_rows(path: &Path) -> Result<bool, Failure> {
 }
 
 pub(super) fn unreadable(path: &Path, why: impl std::fmt::Display) -> Failure {
-    Failure::precondition(format!("cannot read {}: {why}; check --text", path.display()))
+    Failure::precondition(format!(
+        "cannot read {}: {why}; look for a typing error in the path",
+        path.display()
+    ))
+}
+
+/// A bar when stderr is a terminal, nothing otherwise.
+pub(super) fn byte_bar(total_bytes: u64, passed_bytes: u64) -> ProgressBar {
+    let template = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left";
+    let style = ProgressStyle::with_template(template).expect("the template is well formed");
+    let bar = ProgressBar::new(total_bytes).with_style(style).with_position(passed_bytes);
+    bar.reset_eta();
+    bar
 }
 
 /// Bytes of all files.

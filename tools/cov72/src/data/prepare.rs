@@ -8,8 +8,7 @@ mod sink;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
-use model::{BYTE_TOKENIZER, Eos, TOKENIZER_FILE, Tokenizer};
+use model::Tokenizer;
 use runtime::dataset::{DatasetError, DatasetWriter, Description, Provenance, Written};
 use serde::Serialize;
 
@@ -17,6 +16,7 @@ use self::journal::{Closed, Job, Journal};
 use self::sink::Sink;
 use super::documents::{Counts, Cursor, Documents};
 use super::inputs::{self, Input, InputArgs, ReadArgs};
+use super::vocabulary::VocabularyArgs;
 use crate::failure::Failure;
 use crate::stdout;
 
@@ -39,12 +39,8 @@ pub(super) struct PrepareArgs {
     inputs: InputArgs,
     #[command(flatten)]
     how: ReadArgs,
-    /// `byte`, or a tokenizer.json
-    #[arg(long, default_value = "byte", value_name = "byte|FILE")]
-    tokenizer: PathBuf,
-    /// Token of the tokenizer.json that ends a document [default: a well-known name]
-    #[arg(long, value_name = "TOKEN")]
-    eos: Option<String>,
+    #[command(flatten)]
+    vocabulary: VocabularyArgs,
     /// New folder for the shards, or one of the same command that was stopped
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -78,7 +74,7 @@ struct Report<'a> {
 }
 
 pub(super) fn run(args: PrepareArgs) -> Result<(), Failure> {
-    let (tokenizer, tokenizer_name) = load_tokenizer(&args)?;
+    let tokenizer = args.vocabulary.load()?;
     let inputs = args.inputs.inputs()?;
     let threads = match args.threads {
         Some(threads) => usize::from(threads),
@@ -86,10 +82,10 @@ pub(super) fn run(args: PrepareArgs) -> Result<(), Failure> {
     };
     let job = job(&args, &tokenizer, &inputs, threads)?;
     let (Written { dataset, dropped_tokens }, counts) =
-        make(&args, &job, &inputs, (&tokenizer, tokenizer_name), threads)?;
+        make(&args, &job, &inputs, &tokenizer, threads)?;
     let report = Report {
         out: &args.out,
-        tokenizer: tokenizer_name,
+        tokenizer: args.vocabulary.name(),
         vocab: tokenizer.vocab(),
         eos: tokenizer.eos(),
         counts,
@@ -120,19 +116,6 @@ fn say(report: &Report<'_>) {
     eprintln!("next: cov72 train --data {out}");
 }
 
-fn load_tokenizer(args: &PrepareArgs) -> Result<(Tokenizer, &'static str), Failure> {
-    if args.tokenizer != Path::new(BYTE_TOKENIZER) {
-        let eos = args.eos.as_deref().map_or(Eos::WellKnown, Eos::Named);
-        return Ok((Tokenizer::load(&args.tokenizer, eos)?, TOKENIZER_FILE));
-    }
-    match &args.eos {
-        Some(_) => Err(Failure::usage(
-            "--eos names a token of a tokenizer.json; the byte tokenizer uses byte 0: leave it out",
-        )),
-        None => Ok((Tokenizer::Byte, BYTE_TOKENIZER)),
-    }
-}
-
 /// What the shards hang on.
 fn job(
     args: &PrepareArgs,
@@ -140,17 +123,12 @@ fn job(
     inputs: &[Input],
     threads: usize,
 ) -> Result<Job, Failure> {
-    let hash = match tokenizer {
-        Tokenizer::Byte => BYTE_TOKENIZER.to_string(),
-        Tokenizer::Json(_) => inputs::hash_file(&args.tokenizer)
-            .map_err(|why| inputs::unreadable(&args.tokenizer, why))?,
-    };
     Ok(Job {
         version: JOB_VERSION,
         inputs: inputs::described(inputs, threads)?,
         column: args.how.column.clone(),
         utf8: args.how.utf8,
-        tokenizer: hash,
+        tokenizer: args.vocabulary.hash()?,
         eos: tokenizer.eos(),
         shard_tokens: args.shard_tokens,
         documents: args.documents,
@@ -162,7 +140,7 @@ fn make(
     args: &PrepareArgs,
     job: &Job,
     inputs: &[Input],
-    (tokenizer, tokenizer_name): (&Tokenizer, &str),
+    tokenizer: &Tokenizer,
     threads: usize,
 ) -> Result<(Written, Counts), Failure> {
     let out = &args.out;
@@ -184,7 +162,8 @@ fn make(
     if let Some(last) = closed.last() {
         eprintln!("going on behind shard {}", last.shard.index);
     }
-    let progress = byte_bar(total_bytes, inputs::total_bytes(&inputs[..at.input]) + at.offset);
+    let progress =
+        inputs::byte_bar(total_bytes, inputs::total_bytes(&inputs[..at.input]) + at.offset);
     let mut sink = Sink::new(writer, journal, &closed, &progress);
     let takes_bytes = matches!(tokenizer, Tokenizer::Byte);
     let documents = Documents::new(inputs, &args.how, takes_bytes, at);
@@ -193,11 +172,9 @@ fn make(
     progress.finish_and_clear();
     let has_shards = !sink.writer.shards().is_empty();
     let made = encoded.and_then(|()| {
-        if tokenizer_name == TOKENIZER_FILE {
-            keep_tokenizer(&args.tokenizer, out)?;
-        }
+        args.vocabulary.keep(out)?;
         sink.finish(Provenance {
-            tokenizer: tokenizer_name.to_string(),
+            tokenizer: args.vocabulary.name().to_string(),
             vocab: tokenizer.vocab(),
             eos: Some(tokenizer.eos()),
             entropy_nats_per_token: None,
@@ -243,25 +220,4 @@ fn names(inputs: &[Input]) -> String {
         ..=SHOWN => names,
         more => format!("{names} and {} more", more - SHOWN),
     }
-}
-
-/// A bar when stderr is a terminal, nothing otherwise.
-fn byte_bar(total_bytes: u64, passed_bytes: u64) -> ProgressBar {
-    let template = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left";
-    let style = ProgressStyle::with_template(template).expect("the template is well formed");
-    let bar = ProgressBar::new(total_bytes).with_style(style).with_position(passed_bytes);
-    bar.reset_eta();
-    bar
-}
-
-/// Copies the tokenizer beside the shards, so that the folder can be read on its own.
-fn keep_tokenizer(from: &Path, dir: &Path) -> Result<(), Failure> {
-    let (to, partial) = (dir.join(TOKENIZER_FILE), dir.join("tokenizer.json.partial"));
-    let copied = std::fs::copy(from, &partial)
-        .and_then(|_| std::fs::File::open(&partial)?.sync_all())
-        .and_then(|()| std::fs::rename(&partial, &to));
-    copied.map_err(|e| {
-        let (from, to) = (from.display(), to.display());
-        Failure::precondition(format!("cannot copy {from} to {to}: {e}; check rights and space"))
-    })
 }

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use model::train_bpe;
 use serde::Serialize;
 
@@ -61,8 +60,7 @@ pub(super) fn run(args: TrainTokenizerArgs) -> Result<(), Failure> {
     let inputs = args.inputs.inputs()?;
     let total_bytes = inputs::total_bytes(&inputs);
     eprintln!("reading {total_bytes} bytes from {} file(s)", inputs.len());
-    let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {eta} left");
-    let progress = ProgressBar::new(total_bytes).with_style(style.expect("a whole template"));
+    let progress = inputs::byte_bar(total_bytes, 0);
     let mut documents = Documents::new(&inputs, &args.how, false, Cursor::default());
     let (failed, seen) = (Mutex::new(None), Mutex::new((0, 0)));
     let texts = std::iter::from_fn(|| {

@@ -24,8 +24,8 @@ const PROMPT_BYTES_MAX: u64 = 16 << 20;
 const EXAMPLES: &str = "\
 Examples:
   cov72 generate --model runs/nano --prompt 'the ' --max-tokens 200
-  cov72 generate --model models/llama-1b --chat --prompt 'Why is the sky blue?'
-  cov72 generate --model ~/models/Llama-3.2-1B --temperature 0 < prompt.txt
+  cov72 generate --model models/smol --chat --prompt 'Why is the sky blue?'
+  cov72 generate --model ~/models/SmolLM2-360M --temperature 0 < prompt.txt
   cov72 generate --model runs/book --seed 7 --top-p 0.9 --json";
 
 /// Go on with a text: characters on stdout as they come, speed on stderr.

@@ -26,7 +26,7 @@ use routes::Service;
 const EXAMPLES: &str = "\
 Examples:
   cov72 serve --model runs/nano
-  cov72 serve --model ~/models/Llama-3.2-1B-Instruct --listen 127.0.0.1:8080 --parallel 8
+  cov72 serve --model ~/models/SmolLM2-360M-Instruct --listen 127.0.0.1:8080 --parallel 8
   curl http://127.0.0.1:8080/v1/completions -H 'content-type: application/json' \\
     -d '{\"prompt\": \"the \", \"max_tokens\": 20}'";
 

@@ -125,8 +125,18 @@ fn what_is_no_conversation_is_refused_with_its_line_and_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let good = json!({"prompt": "a", "completion": "b"});
     for (rows, more, exit, what) in [
-        (vec![good.clone(), json!({"text": "x"})], vec![], 3, "jsonl:2: it has the keys [text]"),
-        (vec![json!({"prompt": "a\0", "completion": "b"})], vec![], 3, "jsonl:1: byte 0 at offset"),
+        (
+            vec![good.clone(), json!({"text": "x"})],
+            vec![],
+            3,
+            "jsonl: line 2: it has the keys [text]",
+        ),
+        (
+            vec![json!({"prompt": "a\0", "completion": "b"})],
+            vec![],
+            3,
+            "jsonl: line 1: byte 0 at offset",
+        ),
         (vec![json!({"messages": []})], vec![], 3, "no answer of an assistant is left of 1"),
         (vec![good.clone()], vec!["--seq-len", "300"], 2, "--seq-len 300 does not divide"),
         (vec![good.clone()], vec!["--template", "none.jinja"], 3, "cannot read none.jinja"),

@@ -1,4 +1,4 @@
-//! One line of a file of conversations, in any of the three forms that such files have.
+//! One row of a file of conversations, in any of the three forms that such files have.
 
 use serde_json::{Map, Value};
 
@@ -14,20 +14,18 @@ pub(super) fn is_answer(message: &Message) -> bool {
     message.role == ASSISTANT
 }
 
-/// The messages of a line, or what is wrong with it.
-pub(super) fn messages(line: &[u8]) -> Result<Vec<Message>, String> {
-    let row: Map<String, Value> = serde_json::from_slice(line)
-        .map_err(|error| format!("{error}; write one JSON object to a line"))?;
+/// The messages of a row, or what is wrong with it.
+pub(super) fn messages(row: &Map<String, Value>) -> Result<Vec<Message>, String> {
     if let Some(messages) = row.get("messages") {
         let messages = messages.as_array().ok_or("messages is no list")?;
         return messages.iter().map(message).collect();
     }
     if row.contains_key("prompt") || row.contains_key("completion") {
-        return Ok(turns(text(&row, "prompt")?, text(&row, "completion")?));
+        return Ok(turns(text(row, "prompt")?, text(row, "completion")?));
     }
     if row.contains_key("instruction") || row.contains_key("output") {
-        let (instruction, output) = (text(&row, "instruction")?, text(&row, "output")?);
-        let input = if row.contains_key("input") { text(&row, "input")? } else { "" };
+        let (instruction, output) = (text(row, "instruction")?, text(row, "output")?);
+        let input = if row.contains_key("input") { text(row, "input")? } else { "" };
         return Ok(match input {
             "" => turns(instruction, output),
             input => turns(&format!("{instruction}\n\n{input}"), output),
@@ -77,15 +75,17 @@ mod tests {
             r#"{"instruction": "a", "output": "b"}"#,
         ];
         for line in same {
-            assert_eq!(messages(line.as_bytes()).unwrap(), turns("a", "b"), "{line}");
+            assert_eq!(
+                messages(&serde_json::from_str(line).unwrap()).unwrap(),
+                turns("a", "b"),
+                "{line}"
+            );
         }
     }
 
     #[test]
     fn what_is_missing_or_of_another_kind_is_named() {
         for (line, what) in [
-            ("{", "write one JSON object to a line"),
-            ("[1]", "write one JSON object to a line"),
             (r#"{"text": "a"}"#, "it has the keys [text], but must have messages"),
             (r#"{"prompt": "a"}"#, "completion is missing"),
             (r#"{"instruction": 1, "output": "b"}"#, "instruction is no text"),
@@ -94,7 +94,7 @@ mod tests {
             (r#"{"messages": [{"role": "user", "content": null}]}"#, "content is no text"),
             (r#"{"messages": [{"role": "a\nb", "content": "c"}]}"#, "the role \"a\\nb\" is no"),
         ] {
-            let refused = messages(line.as_bytes()).unwrap_err();
+            let refused = messages(&serde_json::from_str(line).unwrap()).unwrap_err();
             assert!(refused.contains(what), "{line}: {refused}");
         }
     }
