@@ -4,11 +4,12 @@
 //! `llama` how it computes, `rank` and `trainer` how inner steps run on one or more ranks,
 //! `loss_meter` what a contribution does to the loss, `sparseloco` what leaves the node,
 //! `checkpoint` what survives it, `hugging_face` what others can read of it, `open` how any of them
-//! is read, `generate` how text comes of it.
+//! is read, `generate` how text comes of it, `eval` what it knows.
 
 mod bpe;
 mod checkpoint;
 mod error;
+pub mod eval;
 pub mod generate;
 pub mod hugging_face;
 mod init;

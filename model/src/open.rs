@@ -40,6 +40,9 @@ pub struct OpenModel {
     pub tokenizer: Option<Tokenizer>,
     /// Tokens that end a text.
     pub ends: Vec<u32>,
+    /// The token that stands before a text: one that begins texts, if the folder names it, else one
+    /// that ends them.
+    pub begin: Option<u32>,
     /// The folder it was read from.
     pub folder: PathBuf,
 }
@@ -77,8 +80,9 @@ pub fn open_model(path: &Path) -> Result<OpenModel, InteropError> {
         }
     }
     let tokenizer = tokenizer.map(|(_, tokenizer)| tokenizer);
+    let begin = tokenizer.as_ref().map(|known| begin(path, known).unwrap_or(known.eos()));
     let folder = path.to_path_buf();
-    Ok(OpenModel { spec, params: Arc::new(params), tokenizer, ends, folder })
+    Ok(OpenModel { spec, params: Arc::new(params), tokenizer, ends, begin, folder })
 }
 
 impl OpenModel {
@@ -92,8 +96,8 @@ impl OpenModel {
             _ => Tokenizer::load(file, Eos::WellKnown)?,
         };
         fits(file, &tokenizer, &self.spec)?;
-        let ends = vec![tokenizer.eos()];
-        Ok(Self { tokenizer: Some(tokenizer), ends, ..self })
+        let (ends, begin) = (vec![tokenizer.eos()], Some(tokenizer.eos()));
+        Ok(Self { tokenizer: Some(tokenizer), ends, begin, ..self })
     }
 }
 
@@ -181,6 +185,13 @@ fn ends(dir: &Path) -> Vec<u32> {
         Some(ids.iter().filter_map(id).collect::<Vec<u32>>()).filter(|ids| !ids.is_empty())
     };
     of("generation_config.json").or_else(|| of("config.json")).unwrap_or_default()
+}
+
+/// The token that begins a text, as the tokenizer's settings name it.
+fn begin(dir: &Path, tokenizer: &Tokenizer) -> Option<u32> {
+    let settings = settings(&dir.join("tokenizer_config.json"))?;
+    let named = settings.get("bos_token")?;
+    tokenizer.id(named.as_str().or_else(|| named.get("content")?.as_str())?)
 }
 
 /// A small JSON file, if it is there and is one.

@@ -151,6 +151,14 @@ impl Tokenizer {
         }
     }
 
+    /// The token of this name; bytes have none.
+    pub fn id(&self, name: &str) -> Option<u32> {
+        match self {
+            Self::Byte => None,
+            Self::Json(json) => json.inner.token_to_id(name),
+        }
+    }
+
     /// The token that ends a document.
     pub fn eos(&self) -> u32 {
         match self {

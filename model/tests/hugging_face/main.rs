@@ -1,6 +1,7 @@
 //! Models of others: that they compute here what they compute there, come back bit for bit, and are
 //! refused by name when they are something else.
 
+mod evaluation;
 mod parity;
 mod refusals;
 mod round_trip;

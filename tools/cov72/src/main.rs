@@ -9,6 +9,7 @@ mod chat_template;
 mod config;
 mod data;
 mod device;
+mod eval;
 mod explain;
 mod export;
 mod failure;
@@ -40,6 +41,7 @@ enum Command {
     Explain(explain::ExplainArgs),
     Data(data::DataArgs),
     Export(export::ExportArgs),
+    Eval(eval::EvalArgs),
     Generate(generate::GenerateArgs),
     Serve(serve::ServeArgs),
     Import(import::ImportArgs),
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Data(args) => data::run(args),
         Command::Export(args) => export::run(&args),
+        Command::Eval(args) => eval::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Import(args) => import::run(&args),

@@ -31,6 +31,8 @@ pub(crate) struct Source {
     pub(crate) spec: ModelSpec,
     pub(crate) tokenizer: Arc<Tokenizer>,
     pub(crate) ends: Vec<u32>,
+    /// Stands before a text that follows nothing.
+    pub(crate) begin: u32,
     /// None where the folder has none.
     pub(crate) template: Option<ChatTemplate>,
     params: Arc<Vec<f32>>,
@@ -44,7 +46,7 @@ impl Source {
         if let Some(file) = &args.tokenizer {
             open = open.with_tokenizer(file)?;
         }
-        let OpenModel { spec, params, tokenizer, ends, folder } = open;
+        let OpenModel { spec, params, tokenizer, ends, begin, folder } = open;
         let tokenizer = tokenizer.ok_or_else(|| {
             Failure::precondition(format!(
                 "{} has no tokenizer; give the one it was trained with by --tokenizer, a \
@@ -56,7 +58,9 @@ impl Source {
             args.threads.or_else(|| Some(std::thread::available_parallelism().ok()?.get()));
         let device = Device::cpu(threads.unwrap_or(1)).map_err(model::ModelError::from)?;
         let template = ChatTemplate::of(&folder)?;
-        Ok(Self { spec, tokenizer: Arc::new(tokenizer), ends, template, params, folder, device })
+        let begin = begin.unwrap_or(tokenizer.eos());
+        let tokenizer = Arc::new(tokenizer);
+        Ok(Self { spec, tokenizer, ends, begin, template, params, folder, device })
     }
 
     /// The tokens of a text. One of none begins like a document, after the end of another.

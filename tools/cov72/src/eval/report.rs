@@ -1,0 +1,135 @@
+//! What an evaluation found, in the shape of the harness's results, and as a table beside what was
+//! published of the model that this system trained before.
+
+use model::eval::{Answered, Perplexity, Task};
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::stdout;
+
+/// Accuracy in percent that was published for Covenant-72B after 1.1 T tokens, no examples; per
+/// character where the harness reports that.
+const PUBLISHED: [(&str, f64); 7] = [
+    ("arc_challenge", 56.8),
+    ("arc_easy", 80.9),
+    ("hellaswag", 80.6),
+    ("mmlu", 67.1),
+    ("openbookqa", 44.0),
+    ("piqa", 81.6),
+    ("winogrande", 75.9),
+];
+
+/// Right answers of a task.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Scores {
+    pub(super) rows: u64,
+    acc: u64,
+    acc_norm: u64,
+}
+
+impl Scores {
+    pub(super) fn add(&mut self, answered: Answered) {
+        self.rows += 1;
+        self.acc += u64::from(answered.acc);
+        self.acc_norm += u64::from(answered.acc_norm);
+    }
+}
+
+/// Results of all tasks.
+#[derive(Debug)]
+pub(super) struct Report {
+    model: String,
+    results: serde_json::Map<String, Value>,
+    versions: serde_json::Map<String, Value>,
+    shots: serde_json::Map<String, Value>,
+    samples: serde_json::Map<String, Value>,
+    lines: Vec<String>,
+}
+
+impl Report {
+    pub(super) fn new(model: String) -> Self {
+        let none = serde_json::Map::new;
+        Self {
+            model,
+            results: none(),
+            versions: none(),
+            shots: none(),
+            samples: none(),
+            lines: Vec::new(),
+        }
+    }
+
+    pub(super) fn add_choices(&mut self, task: &Task, scores: &Scores) {
+        let mut result = json!({ "alias": task.name });
+        let metrics = [("acc", scores.acc), ("acc_norm", scores.acc_norm)];
+        let metrics = &metrics[..if task.has_norm { 2 } else { 1 }];
+        for (at, (metric, right)) in metrics.iter().enumerate() {
+            let mean = *right as f64 / scores.rows as f64;
+            let error = deviation_of_mean(mean, scores.rows);
+            result[format!("{metric},none")] = mean.into();
+            result[format!("{metric}_stderr,none")] = error.map_or("N/A".into(), Value::from);
+            let published = PUBLISHED.iter().find(|(name, _)| *name == task.name);
+            let published = published.filter(|_| at + 1 == metrics.len());
+            let published = published.map_or(String::new(), |(_, percent)| format!("{percent:.1}"));
+            let spread = error.map_or(String::new(), |error| format!("{:.1}", 100.0 * error));
+            self.lines.push(format!(
+                "{:<14} {metric:<16} {:>8.1} {spread:>7} {:>7} {published:>13}",
+                task.name,
+                100.0 * mean,
+                scores.rows
+            ));
+        }
+        self.keep(task.name, task.version, scores.rows, result);
+    }
+
+    pub(super) fn add_perplexity(&mut self, name: &str, (of, documents): (Perplexity, u64)) {
+        let mut result = json!({ "alias": name });
+        let metrics = [
+            ("word_perplexity", of.per_word()),
+            ("byte_perplexity", of.per_byte()),
+            ("bits_per_byte", of.bits_per_byte()),
+        ];
+        for (metric, value) in metrics {
+            result[format!("{metric},none")] = value.into();
+            let line = format!("{name:<14} {metric:<16} {value:>8.3} {:>7} {documents:>7}", "");
+            self.lines.push(line);
+        }
+        self.keep(name, 2.0, documents, result);
+    }
+
+    fn keep(&mut self, name: &str, version: f64, rows: u64, result: Value) {
+        self.results.insert(name.to_string(), result);
+        self.versions.insert(name.to_string(), version.into());
+        self.shots.insert(name.to_string(), 0.into());
+        self.samples.insert(name.to_string(), json!({ "effective": rows }));
+    }
+
+    /// Prints what was found in `seconds`.
+    pub(super) fn print(self, seconds: f64, is_json: bool) -> Result<(), Failure> {
+        if is_json {
+            return stdout::print_json(&json!({
+                "results": self.results,
+                "versions": self.versions,
+                "n-shot": self.shots,
+                "n-samples": self.samples,
+                "config": { "model": "cov72", "model_args": self.model },
+                "cov72_version": env!("CARGO_PKG_VERSION"),
+                "total_evaluation_time_seconds": seconds,
+            }));
+        }
+        eprintln!("asked {} for {seconds:.1} s", self.model);
+        stdout::print(|out| {
+            writeln!(
+                out,
+                "{:<14} {:<16} {:>8} {:>7} {:>7} {:>13}",
+                "task", "metric", "value", "+-", "rows", "Covenant-72B"
+            )?;
+            self.lines.iter().try_for_each(|line| writeln!(out, "{line}"))
+        })
+    }
+}
+
+/// Of the mean of so many zeros and ones, from their own spread; none of a single one.
+fn deviation_of_mean(mean: f64, rows: u64) -> Option<f64> {
+    (rows > 1).then(|| (mean * (1.0 - mean) / (rows - 1) as f64).sqrt())
+}
