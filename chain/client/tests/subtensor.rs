@@ -1,5 +1,5 @@
 //! What this program says to Bittensor, against a runtime's own description of itself (metadata of
-//! spec version 424): the bytes of every call, every name, and errors by their indices.
+//! spec versions 365 and 424): the bytes of every call, every name, and errors by their indices.
 //!
 //! The description is no part of this repository. It is read from the file that
 //! `SUBTENSOR_METADATA` names, or from `shared/data` above a checkout; without it these tests skip.
