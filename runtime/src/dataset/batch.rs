@@ -120,6 +120,7 @@ fn fill_targets<'a>(
     let rows = inputs.chunks_exact(SAMPLE_TOKENS).zip(targets.chunks_exact_mut(SAMPLE_TOKENS));
     for (&sample, (tokens, targets)) in samples.iter().zip(rows) {
         let (shard, sample) = locate(sample)?;
+        // Whoever read these tokens ahead had no mask, which the id covers, too.
         if shard.has_mask() {
             shard.verify_read(sample, tokens)?;
         }

@@ -1,6 +1,8 @@
 //! Reads rounds of samples, each checked: its file is the one that was opened, and its tokens hash
 //! to its id.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::Range;
 
 use super::Reading;
@@ -47,13 +49,18 @@ impl Fetcher {
         samples: &[u64],
         reading: Reading,
     ) -> Result<(Self, Option<String>), DatasetError> {
-        let shards = dataset.shards().map(|(_, shard)| SealedFile::open(shard));
-        let shards = shards.collect::<Result<Vec<_>, _>>()?;
+        // Only shards that are read: a process may hold no more files open than it is allowed to.
+        let (mut shards, mut opened) = (Vec::new(), HashMap::new());
         let place = |&sample: &u64| {
             let (shard, within) = dataset.locate(sample)?;
             let id = (!shard.has_mask()).then(|| shard.id(within)).transpose()?;
-            let at = shards.iter().position(|sealed| sealed.path() == shard.path());
-            let shard = at.expect("the sample lies in a shard of the dataset");
+            let shard = match opened.entry(shard.path()) {
+                Entry::Occupied(at) => *at.get(),
+                Entry::Vacant(new) => {
+                    shards.push(SealedFile::open(shard)?);
+                    *new.insert(shards.len() - 1)
+                }
+            };
             Ok(Place { shard, sample: within, id })
         };
         let places = samples.iter().map(place).collect::<Result<Vec<_>, DatasetError>>()?;
