@@ -157,6 +157,19 @@ fn of_run(path: &Path) -> Option<Tokenizer> {
     Tokenizer::of_dataset(&dataset).ok().flatten()
 }
 
+/// The vocabulary in `file` for a model of `spec`.
+///
+/// # Errors
+/// It cannot be read, or has more tokens than the model.
+pub(crate) fn tokenizer_for(
+    file: &Path,
+    eos: Eos<'_>,
+    spec: &ModelSpec,
+) -> Result<Tokenizer, InteropError> {
+    let tokenizer = Tokenizer::load(file, eos)?;
+    fits(file, &tokenizer, spec).map(|()| tokenizer)
+}
+
 fn fits(file: &Path, tokenizer: &Tokenizer, spec: &ModelSpec) -> Result<(), InteropError> {
     let (tokens, model) = (tokenizer.vocab(), spec.vocab);
     match tokens as usize > model {

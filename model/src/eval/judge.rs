@@ -154,10 +154,11 @@ impl Judge {
         let work = [Extend { slot: 0, tokens: &first.input[..shared] }];
         decoder.extend(&work, Wanted::None, &mut |_, _| ());
         (1..requests.len()).for_each(|slot| decoder.fork(0, slot));
-        let rest = |(slot, request): (usize, &'_ Request)| (slot, request.input[shared..].to_vec());
-        let rest: Vec<(usize, Vec<u32>)> = requests.iter().enumerate().map(rest).collect();
-        let work: Vec<Extend<'_>> =
-            rest.iter().map(|(slot, tokens)| Extend { slot: *slot, tokens }).collect();
+        let work: Vec<Extend<'_>> = requests
+            .iter()
+            .enumerate()
+            .map(|(slot, request)| Extend { slot, tokens: &request.input[shared..] })
+            .collect();
         let mut found = vec![Likelihood { nats: 0.0, is_greedy: true }; requests.len()];
         decoder.extend(&work, Wanted::All, &mut |place, logits| {
             let request = &requests[place.slot];

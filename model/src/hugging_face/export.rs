@@ -14,7 +14,8 @@ use super::error::{InteropError, io};
 use super::folder::{Dtype, NewFolder, save};
 use super::names::{Way, reorder, theirs};
 use super::tensors::TensorFile;
-use crate::{Eos, TOKENIZER_FILE, Tokenizer, layout_of};
+use crate::open::tokenizer_for;
+use crate::{Eos, TOKENIZER_FILE, layout_of};
 
 /// What to write, and where.
 pub struct Export<'a> {
@@ -96,11 +97,7 @@ pub fn export(order: &Export<'_>) -> Result<Exported, InteropError> {
 
 /// Copies the tokenizer; the token that ends a text.
 fn add_tokenizer(folder: &NewFolder, path: &Path, spec: &ModelSpec) -> Result<u32, InteropError> {
-    let tokenizer = Tokenizer::load(path, Eos::WellKnown)?;
-    let (tokens, model) = (tokenizer.vocab(), spec.vocab);
-    if tokens as usize > model {
-        return Err(InteropError::Vocabulary { path: path.to_path_buf(), tokens, model });
-    }
+    let tokenizer = tokenizer_for(path, Eos::WellKnown, spec)?;
     let to = folder.path(TOKENIZER_FILE);
     std::fs::copy(path, &to).map_err(io("copy", path))?;
     let about = json!({

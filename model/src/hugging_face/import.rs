@@ -12,7 +12,8 @@ use super::folder::{Dtype, MODEL_FILE, ModelFolder, NewFolder, PARAMS_FILE, save
 use super::load::Theirs;
 use super::names::{Way, reorder, theirs};
 use super::tensors::TensorFolder;
-use crate::{Eos, TOKENIZER_FILE, Tokenizer};
+use crate::open::tokenizer_for;
+use crate::{Eos, TOKENIZER_FILE};
 
 /// What else says how to talk to a model: it is taken along as it is.
 const COMPANIONS: [&str; 3] =
@@ -49,10 +50,7 @@ pub fn import(
     let folder = NewFolder::new(out)?;
     let tokenizer = from.join(TOKENIZER_FILE);
     if tokenizer.exists() {
-        let (tokens, model) = (Tokenizer::load(&tokenizer, Eos::WellKnown)?.vocab(), spec.vocab);
-        if tokens as usize > model {
-            return Err(InteropError::Vocabulary { path: tokenizer, tokens, model });
-        }
+        tokenizer_for(&tokenizer, Eos::WellKnown, &spec)?;
         std::fs::copy(&tokenizer, folder.path(TOKENIZER_FILE)).map_err(io("copy", &tokenizer))?;
     }
     let (failure, read) = (RefCell::new(None), RefCell::new(0));

@@ -53,7 +53,11 @@ impl Shape {
         (position / PANEL * self.head_dim + dim) * PANEL + position % PANEL
     }
 
-    fn assert_sound(&self, segments: &[Segment], rows: usize) {
+    /// Rows of `qkv`, of which the segments are some, beside a cache of this shape.
+    fn rows_of(&self, segments: &[Segment], qkv: usize, keys: usize, values: usize) -> usize {
+        let rows = super::row_len("qkv", qkv, self.qkv_row());
+        assert_len("keys", keys, self.cache_len());
+        assert_len("values", values, self.cache_len());
         let sound = self.kv_heads > 0 && self.heads.is_multiple_of(self.kv_heads);
         assert!(sound && self.heads > 0, "attention: heads are no multiple of kv_heads: {self:?}");
         assert!(self.capacity.is_multiple_of(PANEL), "a cache holds whole panels: {self:?}");
@@ -62,6 +66,7 @@ impl Shape {
             let inside = slot < self.slots && first + tokens <= self.capacity;
             assert!(inside && row + tokens <= rows, "{segment:?} is outside of {self:?}");
         }
+        rows
     }
 }
 
@@ -90,10 +95,7 @@ pub fn keep(
     keys: ViewMut<'_, f32>,
     values: ViewMut<'_, f32>,
 ) {
-    let rows = super::row_len("qkv", qkv.len(), shape.qkv_row());
-    shape.assert_sound(segments, rows);
-    assert_len("keys", keys.len(), shape.cache_len());
-    assert_len("values", values.len(), shape.cache_len());
+    shape.rows_of(segments, qkv.len(), keys.len(), values.len());
     let (qkv, keys, values) = (qkv.on_host(), keys.on_host(), values.on_host());
     dev.install(|| cpu::keep(shape, segments, qkv, keys, values));
 }
@@ -112,10 +114,7 @@ pub fn forward(
     values: View<'_, f32>,
     out: ViewMut<'_, f32>,
 ) {
-    let rows = super::row_len("qkv", qkv.len(), shape.qkv_row());
-    shape.assert_sound(segments, rows);
-    assert_len("keys", keys.len(), shape.cache_len());
-    assert_len("values", values.len(), shape.cache_len());
+    let rows = shape.rows_of(segments, qkv.len(), keys.len(), values.len());
     assert_len("out", out.len(), rows * shape.out_row());
     let (qkv, keys, values) = (qkv.on_host(), keys.on_host(), values.on_host());
     let out = out.on_host();

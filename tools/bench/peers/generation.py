@@ -8,9 +8,9 @@ the forward pass with its cache and the logits of the last position.
 """
 
 import argparse
-import time
 
 import torch
+from fastest import fastest_ms
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 
 # layers, width, heads, key-value heads, feed-forward, vocabulary, tied
@@ -36,16 +36,6 @@ def step(model, tokens, cache):
     return model(tokens, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
 
 
-def fastest_ms(work):
-    work()
-    best = float("inf")
-    for _ in range(SAMPLES):
-        start = time.perf_counter()
-        work()
-        best = min(best, time.perf_counter() - start)
-    return best * 1e3
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--models", default=",".join(MODELS))
@@ -58,12 +48,12 @@ def main():
         model = model_of(name)
         tokens = torch.randint(0, model.config.vocab_size, (4, PROMPT))
         with torch.inference_mode():
-            prompt = fastest_ms(lambda: step(model, tokens[:1], DynamicCache()))
+            prompt = fastest_ms(lambda: step(model, tokens[:1], DynamicCache()), SAMPLES)
             print(f"E01,{name} prompt,B1 S{PROMPT},{prompt:.4f}", flush=True)
             for batch in (1, 4):
                 cache = DynamicCache()
                 step(model, tokens[:batch], cache)
-                writing = fastest_ms(lambda: step(model, tokens[:batch, :1], cache))
+                writing = fastest_ms(lambda: step(model, tokens[:batch, :1], cache), SAMPLES)
                 print(f"E01,{name} writing,B{batch} S{PROMPT},{writing:.4f}", flush=True)
 
 

@@ -9,22 +9,11 @@ and 20 payloads decoded, averaged over their number and applied.
 
 import argparse
 import json
-import time
 
 import torch
+from fastest import fastest_ms
 
 CHUNK, KEPT, PEERS, BETA, ALPHA = 4096, 64, 20, 0.95, 0.4
-
-
-def fastest_ms(work, samples):
-    """The fastest of some runs, after one that warms up."""
-    work()
-    best = float("inf")
-    for _ in range(samples):
-        start = time.perf_counter()
-        work()
-        best = min(best, time.perf_counter() - start)
-    return best * 1e3
 
 
 def compress(residual, shared, local):

@@ -1,30 +1,20 @@
 """The Python package `tokenizers` on the CPU, timed for rows D03.
 
-Prints the JSON lines that `bench --peer` reads. What is timed is what D03 times: this repository's README,
-encoded over and over with the tokenizer of model/tests, document by document and as one batch.
+Prints the JSON lines that `bench --peer` reads. What is timed is what D03 times: this repository's
+README, encoded over and over with the tokenizer of model/tests, document by document and as one
+batch.
 
     pip install tokenizers==0.22.2 && python tokenizer.py > peer.json
 """
 
 import json
 import pathlib
-import time
 
+from fastest import fastest_ms
 from tokenizers import Tokenizer
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 DOCUMENTS, SAMPLES = 256, 5
-
-
-def fastest_ms(work):
-    """The fastest of some runs, after one that warms up."""
-    work()
-    best = float("inf")
-    for _ in range(SAMPLES):
-        start = time.perf_counter()
-        work()
-        best = min(best, time.perf_counter() - start)
-    return best * 1e3
 
 
 def main():
@@ -40,7 +30,7 @@ def main():
 
     for scenario, work in (("one thread", one), ("all threads", all_threads)):
         name = f"tokenisation, {scenario}"
-        print(json.dumps({"id": "D03", "scenario": name, "ms": round(fastest_ms(work), 2)}))
+        print(json.dumps({"id": "D03", "scenario": name, "ms": round(fastest_ms(work, SAMPLES), 2)}))
 
 
 main()

@@ -13,12 +13,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use indicatif::ProgressBar;
 use model::Tokenizer;
-use runtime::dataset::rows;
-use runtime::dataset::{Conversations, DatasetWriter, Provenance, SAMPLE_TOKENS};
+use runtime::dataset::{Conversations, DatasetWriter, Provenance, SAMPLE_TOKENS, rows};
 use serde::Serialize;
 
 use super::inputs;
-use super::vocabulary::VocabularyArgs;
+use super::vocabulary::{VocabularyArgs, settle};
 use crate::chat_template::Message;
 use crate::failure::Failure;
 use crate::stdout;
@@ -88,7 +87,8 @@ pub(super) fn run(args: ChatArgs) -> Result<(), Failure> {
     }
     let template = Template::load(&args.template)?;
     let tokenizer = args.vocabulary.load()?;
-    let bytes = args.jsonl.iter().map(|path| length(path)).sum::<Result<u64, Failure>>()?;
+    let bytes =
+        args.jsonl.iter().map(|path| inputs::bytes_of(path)).sum::<Result<u64, Failure>>()?;
     eprintln!("reading {bytes} bytes of conversations from {} file(s)", args.jsonl.len());
     let progress = inputs::byte_bar(bytes, 0);
     let writer = DatasetWriter::create(&args.out, args.shard_tokens)?;
@@ -158,14 +158,6 @@ fn say(report: &Report<'_>) {
     eprintln!("next: cov72 train --objective sft --data {out} --from MODEL");
 }
 
-fn length(path: &Path) -> Result<u64, Failure> {
-    match std::fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() => Ok(metadata.len()),
-        Ok(_) => Err(inputs::unreadable(path, "it is no file")),
-        Err(error) => Err(inputs::unreadable(path, error)),
-    }
-}
-
 /// Writes the conversations of one file.
 fn read_file(
     path: &Path,
@@ -200,8 +192,9 @@ fn encode(template: &Template, tokenizer: &Tokenizer, messages: &[Message]) -> R
 
 /// Writes a file beside the shards, so that the folder can be read on its own.
 fn keep(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
-    let to = dir.join(name);
-    std::fs::write(&to, bytes).map_err(|error| {
+    let (to, partial) = (dir.join(name), dir.join(format!("{name}.partial")));
+    let kept = std::fs::write(&partial, bytes).and_then(|()| settle(&partial, &to));
+    kept.map_err(|error| {
         let to = to.display();
         Failure::precondition(format!("cannot write {to}: {error}; check rights and space"))
     })

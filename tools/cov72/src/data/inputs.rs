@@ -81,12 +81,7 @@ impl InputArgs {
         let told = self.files.iter().map(|path| Ok((path, has_rows(path)?)));
         let input = |found: Result<(&PathBuf, bool), Failure>| {
             let (path, has_rows) = found?;
-            let bytes = match std::fs::metadata(path) {
-                Ok(metadata) if metadata.is_file() => metadata.len(),
-                Ok(_) => return Err(unreadable(path, "it is no file")),
-                Err(e) => return Err(unreadable(path, e)),
-            };
-            Ok(Input { path: path.clone(), bytes, has_rows })
+            Ok(Input { path: path.clone(), bytes: bytes_of(path)?, has_rows })
         };
         texts.chain(rows).chain(told).map(input).collect()
     }
@@ -104,6 +99,15 @@ fn has_rows(path: &Path) -> Result<bool, Failure> {
              --parquet",
             path.display()
         ))),
+    }
+}
+
+/// Bytes of the file at `path`, which has to be one.
+pub(super) fn bytes_of(path: &Path) -> Result<u64, Failure> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => Ok(metadata.len()),
+        Ok(_) => Err(unreadable(path, "it is no file")),
+        Err(e) => Err(unreadable(path, e)),
     }
 }
 

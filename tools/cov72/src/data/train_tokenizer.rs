@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::documents::{Cursor, Documents};
 use super::inputs::{self, InputArgs, ReadArgs};
+use super::vocabulary::settle;
 use crate::failure::Failure;
 use crate::stdout;
 
@@ -108,8 +109,6 @@ pub(super) fn run(args: TrainTokenizerArgs) -> Result<(), Failure> {
 
 fn write(path: &Path, json: &str) -> Result<(), Failure> {
     let partial = path.with_extension("json.partial");
-    let written = std::fs::write(&partial, json)
-        .and_then(|()| std::fs::File::open(&partial)?.sync_all())
-        .and_then(|()| std::fs::rename(&partial, path));
+    let written = std::fs::write(&partial, json).and_then(|()| settle(&partial, path));
     written.map_err(|e| Failure::io("write", path, &e))
 }

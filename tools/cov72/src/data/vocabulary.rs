@@ -1,6 +1,7 @@
 //! Which vocabulary text becomes tokens of, for all commands that make shards.
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -53,9 +54,7 @@ impl VocabularyArgs {
     pub(super) fn keep(&self, dir: &Path) -> Result<(), Failure> {
         let Some(from) = self.file() else { return Ok(()) };
         let (to, partial) = (dir.join(TOKENIZER_FILE), dir.join("tokenizer.json.partial"));
-        let copied = std::fs::copy(from, &partial)
-            .and_then(|_| File::open(&partial)?.sync_all())
-            .and_then(|()| std::fs::rename(&partial, &to));
+        let copied = std::fs::copy(from, &partial).and_then(|_| settle(&partial, &to));
         copied.map_err(|e| {
             let (from, to) = (from.display(), to.display());
             Failure::precondition(format!(
@@ -67,4 +66,10 @@ impl VocabularyArgs {
     fn file(&self) -> Option<&Path> {
         (self.tokenizer != Path::new(BYTE_TOKENIZER)).then_some(&self.tokenizer)
     }
+}
+
+/// Gives a file that was written under another name its own, once it is on the disk itself.
+pub(super) fn settle(partial: &Path, path: &Path) -> io::Result<()> {
+    File::open(partial)?.sync_all()?;
+    std::fs::rename(partial, path)
 }

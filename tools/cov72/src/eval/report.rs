@@ -39,24 +39,22 @@ impl Scores {
 #[derive(Debug)]
 pub(super) struct Report {
     model: String,
-    results: serde_json::Map<String, Value>,
-    versions: serde_json::Map<String, Value>,
-    shots: serde_json::Map<String, Value>,
-    samples: serde_json::Map<String, Value>,
+    found: Vec<Found>,
     lines: Vec<String>,
+}
+
+/// What a task came to.
+#[derive(Debug)]
+struct Found {
+    name: String,
+    version: f64,
+    rows: u64,
+    result: Value,
 }
 
 impl Report {
     pub(super) fn new(model: String) -> Self {
-        let none = serde_json::Map::new;
-        Self {
-            model,
-            results: none(),
-            versions: none(),
-            shots: none(),
-            samples: none(),
-            lines: Vec::new(),
-        }
+        Self { model, found: Vec::new(), lines: Vec::new() }
     }
 
     pub(super) fn add_choices(&mut self, task: &Task, scores: &Scores) {
@@ -79,7 +77,8 @@ impl Report {
                 scores.rows
             ));
         }
-        self.keep(task.name, task.version, scores.rows, result);
+        let (name, version, rows) = (task.name.to_string(), task.version, scores.rows);
+        self.found.push(Found { name, version, rows, result });
     }
 
     pub(super) fn add_perplexity(&mut self, name: &str, (of, documents): (Perplexity, u64)) {
@@ -94,24 +93,23 @@ impl Report {
             let line = format!("{name:<14} {metric:<16} {value:>8.3} {:>7} {documents:>7}", "");
             self.lines.push(line);
         }
-        self.keep(name, 2.0, documents, result);
+        let name = name.to_string();
+        self.found.push(Found { name, version: 2.0, rows: documents, result });
     }
 
-    fn keep(&mut self, name: &str, version: f64, rows: u64, result: Value) {
-        self.results.insert(name.to_string(), result);
-        self.versions.insert(name.to_string(), version.into());
-        self.shots.insert(name.to_string(), 0.into());
-        self.samples.insert(name.to_string(), json!({ "effective": rows }));
+    /// Something of each task, by its name.
+    fn by_name(&self, of: impl Fn(&Found) -> Value) -> Value {
+        self.found.iter().map(|found| (found.name.clone(), of(found))).collect()
     }
 
     /// Prints what was found in `seconds`.
     pub(super) fn print(self, seconds: f64, is_json: bool) -> Result<(), Failure> {
         if is_json {
             return stdout::print_json(&json!({
-                "results": self.results,
-                "versions": self.versions,
-                "n-shot": self.shots,
-                "n-samples": self.samples,
+                "results": self.by_name(|found| found.result.clone()),
+                "versions": self.by_name(|found| found.version.into()),
+                "n-shot": self.by_name(|_| 0.into()),
+                "n-samples": self.by_name(|found| json!({ "effective": found.rows })),
                 "config": { "model": "cov72", "model_args": self.model },
                 "cov72_version": env!("CARGO_PKG_VERSION"),
                 "total_evaluation_time_seconds": seconds,
