@@ -123,10 +123,10 @@ impl DevChain {
     /// The file cannot be written.
     pub fn set_stake(&self, hotkey: Hotkey, stake_rao: u64) -> Result<(), ChainError> {
         self.ledger.write(|transaction| {
-            let upsert = "INSERT INTO stakes VALUES (?1, ?2)
-                          ON CONFLICT (hotkey) DO UPDATE SET stake_rao = excluded.stake_rao";
+            let block = self.head_in(transaction)?.number;
             let stake_rao = i64::try_from(stake_rao).unwrap_or(i64::MAX);
-            transaction.execute(upsert, (hotkey.0, stake_rao))?;
+            let upsert = "INSERT OR REPLACE INTO stakes VALUES (?1, ?2, ?3)";
+            transaction.execute(upsert, (hotkey.0, block.0 as i64, stake_rao))?;
             Ok(())
         })
     }
@@ -251,6 +251,17 @@ impl Chain for DevChain {
             let block = self.head_in(transaction)?.number;
             Ok(Metagraph { block, neurons: seats::neurons(transaction, netuid)? })
         })
+    }
+
+    fn stakes_at(
+        &self,
+        netuid: Netuid,
+        block: BlockNumber,
+    ) -> Result<Vec<(Hotkey, u64)>, ChainError> {
+        let neurons =
+            self.ledger.read(|transaction| Ok(seats::neurons_at(transaction, netuid, block)?))?;
+        let validators = neurons.iter().filter(|neuron| neuron.validator_permit);
+        Ok(validators.map(|neuron| (neuron.hotkey, neuron.stake_rao)).collect())
     }
 
     fn set_weights(

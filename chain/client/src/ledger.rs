@@ -13,7 +13,7 @@ use wire::BlockNumber;
 use crate::{Blocks, ChainError, DevChainOptions};
 
 /// Version of the tables below. Changing it breaks all files there are, by name.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 3;
 
 /// Tells our files from any other SQLite file: "cov7".
 const APPLICATION_ID: i64 = 0x636f_7637;
@@ -40,7 +40,12 @@ const TABLES: &str = "
         PRIMARY KEY (netuid, uid),
         UNIQUE (netuid, hotkey)
     );
-    CREATE TABLE stakes (hotkey BLOB PRIMARY KEY, stake_rao INTEGER NOT NULL);
+    CREATE TABLE stakes (
+        hotkey BLOB NOT NULL,
+        block INTEGER NOT NULL,        -- since when
+        stake_rao INTEGER NOT NULL,
+        PRIMARY KEY (hotkey, block)
+    );
     CREATE TABLE commitments (
         netuid INTEGER NOT NULL,
         hotkey BLOB NOT NULL,

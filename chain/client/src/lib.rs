@@ -174,6 +174,17 @@ pub trait Chain: Send + Sync {
     /// The chain is out of reach.
     fn metagraph(&self, netuid: Netuid) -> Result<Metagraph, ChainError>;
 
+    /// Who had a validator permit at the end of `block`, with its stake in 10^-9 of a token, in uid
+    /// order: the same whenever it is asked, once the head is past `block`.
+    ///
+    /// # Errors
+    /// The chain is out of reach, or keeps no blocks that far back.
+    fn stakes_at(
+        &self,
+        netuid: Netuid,
+        block: BlockNumber,
+    ) -> Result<Vec<(Hotkey, u64)>, ChainError>;
+
     /// Votes, replacing this validator's previous votes.
     ///
     /// # Errors

@@ -42,10 +42,23 @@ pub(crate) fn neurons(
     transaction: &Transaction<'_>,
     netuid: Netuid,
 ) -> rusqlite::Result<Vec<Neuron>> {
-    let select = "SELECT uid, hotkey, coalesce(stake_rao, 0), registered_block, last_update
-                  FROM neurons LEFT JOIN stakes USING (hotkey)
-                  WHERE netuid = ?1 ORDER BY uid";
-    transaction.prepare_cached(select)?.query_map([netuid.0], neuron_of_row)?.collect()
+    neurons_at(transaction, netuid, BlockNumber(u64::MAX))
+}
+
+/// Those taken at the end of `block`, with the stakes of that time, in uid order.
+pub(crate) fn neurons_at(
+    transaction: &Transaction<'_>,
+    netuid: Netuid,
+    block: BlockNumber,
+) -> rusqlite::Result<Vec<Neuron>> {
+    let select = "SELECT uid, hotkey,
+                      coalesce((SELECT stake_rao FROM stakes
+                                WHERE stakes.hotkey = neurons.hotkey AND block <= ?2
+                                ORDER BY block DESC LIMIT 1), 0),
+                      registered_block, last_update
+                  FROM neurons WHERE netuid = ?1 AND registered_block <= ?2 ORDER BY uid";
+    let block = i64::try_from(block.0).unwrap_or(i64::MAX);
+    transaction.prepare_cached(select)?.query_map((netuid.0, block), neuron_of_row)?.collect()
 }
 
 fn neuron_of_row(row: &Row<'_>) -> rusqlite::Result<Neuron> {

@@ -46,7 +46,8 @@ impl Subject for Local {
     }
 
     fn stake(&self, hotkey: &Keypair) {
-        self.chain.set_stake(hotkey.hotkey(), 20_000_000_000_000).unwrap();
+        let more_rao = self.chain.head().unwrap().number.0;
+        self.chain.set_stake(hotkey.hotkey(), 20_000_000_000_000 + more_rao).unwrap();
     }
 }
 
@@ -135,7 +136,7 @@ fn another_schema_asks_for_its_own_program_and_stays_untouched() {
     let file = folder.path().join("chain.sqlite");
     DevChain::create(&file, options(Blocks::OnDemand), system()).unwrap();
     let raw = rusqlite::Connection::open(&file).unwrap();
-    for other in [1, 3] {
+    for other in [2, 4] {
         raw.pragma_update(None, "user_version", other).unwrap();
         for attempt in [
             DevChain::open(&file, system()),
@@ -143,7 +144,7 @@ fn another_schema_asks_for_its_own_program_and_stays_untouched() {
         ] {
             let error = attempt.map(drop).unwrap_err();
             match error {
-                ChainError::OtherSchema { found, known: 2, .. } => assert_eq!(found, other),
+                ChainError::OtherSchema { found, known: 3, .. } => assert_eq!(found, other),
                 _ => panic!("{error}"),
             }
         }

@@ -11,7 +11,7 @@ pub(crate) trait Subject {
     fn chain(&self) -> &dyn Chain;
     /// Lets the chain make `blocks` more blocks.
     fn advance(&self, blocks: u64);
-    /// Gives a hotkey enough stake for a validator permit.
+    /// Gives a hotkey enough stake for a validator permit, and more each time.
     fn stake(&self, hotkey: &Keypair);
 }
 
@@ -38,6 +38,7 @@ pub(crate) fn every_rule_holds<S: Subject>(make: impl Fn() -> S) {
     notes_are_replaced_bounded_and_for_members(&make());
     notes_that_were_replaced_stay_in_the_blocks_of_the_past(&make());
     the_metagraph_lists_seats_in_uid_order(&make());
+    stakes_of_past_blocks_do_not_change(&make());
     votes_replace_votes_and_have_a_rate(&make());
     votes_need_a_seat_a_permit_and_known_uids(&make());
 }
@@ -165,6 +166,29 @@ fn the_metagraph_lists_seats_in_uid_order(subject: &dyn Subject) {
     assert_eq!((old.stake_rao, old.validator_permit), (0, false));
     assert!(new.stake_rao > 0 && new.validator_permit);
     assert_eq!(new.last_update, BlockNumber(0));
+}
+
+fn stakes_of_past_blocks_do_not_change(subject: &dyn Subject) {
+    let chain = subject.chain();
+    let at = |block: u64| chain.stakes_at(NETUID, BlockNumber(block)).unwrap();
+    chain.register(NETUID, &key(1)).unwrap();
+    let seated = number(subject).0;
+    subject.advance(2);
+    subject.stake(&key(1));
+    subject.stake(&key(2));
+    let staked = number(subject).0;
+    subject.advance(2);
+    chain.register(NETUID, &key(2)).unwrap();
+    subject.stake(&key(1));
+    let more = number(subject).0;
+    subject.advance(1);
+    assert_eq!((at(seated), at(staked - 1)), (Vec::new(), Vec::new()), "no stake, no permit");
+    let [(first, less)] = at(staked)[..] else { panic!("{:?}", at(staked)) };
+    assert_eq!((first, at(more - 1)), (key(1).hotkey(), at(staked)), "no seat, no permit");
+    let now = chain.metagraph(NETUID).unwrap().neurons;
+    let now: Vec<_> = now.iter().map(|neuron| (neuron.hotkey, neuron.stake_rao)).collect();
+    assert_eq!(at(more), now);
+    assert!(now.len() == 2 && now[0].1 > less, "{now:?}");
 }
 
 fn votes_replace_votes_and_have_a_rate(subject: &dyn Subject) {

@@ -70,6 +70,12 @@ impl Directory {
         self.seats.get(&uid)
     }
 
+    /// When `hotkey` left its note, if it has a seat and left one.
+    pub(crate) fn noted(&self, hotkey: Hotkey) -> Option<BlockNumber> {
+        let seat = self.seats.values().find(|seat| seat.hotkey == hotkey)?;
+        seat.note.as_ref().map(|(block, _)| *block)
+    }
+
     /// Validators, the one with the most stake first.
     pub(crate) fn validators(&self) -> Vec<&Seat> {
         let mut validators: Vec<_> = self.seats().filter(|seat| seat.validator).collect();

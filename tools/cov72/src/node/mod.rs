@@ -43,6 +43,7 @@ pub(crate) use replica::{Replica, read, write};
 pub(crate) use rounds::Outcome;
 pub(crate) use trail::Trail;
 pub(crate) use voice::Voice;
+use word::Electors;
 
 /// How long a node waits, and how often it looks.
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +105,8 @@ pub(crate) struct Node {
     is_behind_itself: bool,
     /// The newest manifest that this node announced.
     announced: Option<Announcement>,
+    /// Whose manifests count in the window that is open.
+    electors: Electors,
     /// What counted, and what cannot.
     course: Course,
     /// Checkpoints that hold another state than they claim.
@@ -121,6 +124,7 @@ impl Node {
         let uid = parts.chain.register(parts.netuid, &parts.keypair)?;
         let shape = BodyShape::new(&parts.layout, parts.run.outer.k, parts.run.outer.index_codec);
         let course = Course::new(parts.run.genesis_root);
+        let electors = Electors::of(parts.run.windows.first());
         let mut node = Self {
             run_id: parts.run.id(),
             run: parts.run,
@@ -141,6 +145,7 @@ impl Node {
             head: BlockNumber(0),
             is_behind_itself: false,
             announced: None,
+            electors,
             course,
             bad_checkpoints: HashSet::new(),
             trail: Trail::new(),

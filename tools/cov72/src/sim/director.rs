@@ -106,6 +106,14 @@ impl Director {
         match turn {
             Turn::Leave { node } => self.actors[node].borrow_mut().leave(&self.stage),
             Turn::BitFlip { node, share, bit } => self.actors[node].borrow_mut().flip(share, bit),
+            Turn::Stake { node, stake_rao } => {
+                let (name, history) = (self.stage.name(node), &self.stage.history);
+                history.add(&name, &format!("has {stake_rao} rao of stake from now on"));
+                let hotkey = stage::keypair(self.stage.seed, node).hotkey();
+                if let Err(error) = self.stage.chain.set_stake(hotkey, stake_rao) {
+                    history.violation(&name, &error.to_string());
+                }
+            }
             Turn::Kill { node, loses_newest, back_after } => {
                 self.kill(node, loses_newest).await;
                 if let Some(windows) = back_after {

@@ -41,6 +41,12 @@ impl QuickChain {
         self.chain.commit(netuid, hotkey, note)
     }
 
+    /// Gives `hotkey` this much stake.
+    pub(super) fn set_stake(&self, hotkey: Hotkey, stake_rao: u64) -> Result<(), ChainError> {
+        self.forget();
+        self.chain.set_stake(hotkey, stake_rao)
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -113,6 +119,14 @@ impl Chain for QuickChain {
         let metagraph = self.chain.metagraph(netuid)?;
         self.known().metagraph = Some(metagraph.clone());
         Ok(metagraph)
+    }
+
+    fn stakes_at(
+        &self,
+        netuid: Netuid,
+        block: BlockNumber,
+    ) -> Result<Vec<(Hotkey, u64)>, ChainError> {
+        self.chain.stakes_at(netuid, block)
     }
 
     fn set_weights(

@@ -32,6 +32,8 @@ pub(super) enum Kind {
     Storage,
     /// A validator signs manifests that it did not make; needs three validators
     Forge,
+    /// The stake behind a validator changes
+    Stake,
 }
 
 impl Kind {
@@ -49,6 +51,7 @@ pub(super) enum Turn {
     ValidatorsGone { windows: u64 },
     Split { sides: Vec<bool>, windows: u64 },
     BitFlip { node: usize, share: f64, bit: u32 },
+    Stake { node: usize, stake_rao: u64 },
 }
 
 /// Something that happens once window `window` has begun, and a while more.
@@ -113,7 +116,7 @@ impl Writer {
         let most = match kind {
             Kind::LateJoin | Kind::Leave | Kind::Lie => 1 + peers / 8,
             Kind::Kill => 1 + peers * long / 8,
-            Kind::ValidatorKill | Kind::Split | Kind::BitFlip => 1 + long / 2,
+            Kind::ValidatorKill | Kind::Split | Kind::BitFlip | Kind::Stake => 1 + long / 2,
             Kind::ValidatorsGone => 1 + long / 8,
             Kind::Storage | Kind::Forge => 1,
         };
@@ -123,6 +126,10 @@ impl Writer {
             (false, true) => 0,
             (false, false) => self.draw.between(0, most),
         }
+    }
+
+    fn validator(&mut self) -> usize {
+        self.draw.between(0, self.scale.validators as u64 - 1) as usize
     }
 
     fn peer(&mut self) -> usize {
@@ -159,10 +166,14 @@ impl Writer {
         FaultPlan { rules: rules.collect() }
     }
 
-    /// While one validator forges, no other one goes for good.
+    /// While one validator forges, no other one goes for good, and each keeps its stake.
     fn keep_the_majority_honest(&mut self) {
         let Script { incidents, forgeries, .. } = &mut self.script;
-        for Incident { turn, .. } in incidents.iter_mut().filter(|_| !forgeries.is_empty()) {
+        if forgeries.is_empty() {
+            return;
+        }
+        incidents.retain(|incident| !matches!(incident.turn, Turn::Stake { .. }));
+        for Incident { turn, .. } in incidents {
             if let Turn::Kill { back_after: back_after @ None, .. } = turn {
                 *back_after = Some(1);
             }
@@ -189,7 +200,7 @@ impl Writer {
                 return;
             }
             Kind::Forge => {
-                let node = self.draw.between(0, self.scale.validators as u64 - 1) as usize;
+                let node = self.validator();
                 let forgery = *self.draw.of(&Forgery::ALL);
                 self.script.forgeries.push((node, forgery));
                 return;
@@ -201,7 +212,7 @@ impl Writer {
                 back_after: Some(self.draw.between(0, 3)),
             },
             Kind::ValidatorKill => {
-                let node = self.draw.between(0, self.scale.validators as u64 - 1) as usize;
+                let node = self.validator();
                 // One of them always comes back, so that there is one in the end.
                 let back = node == 0 || self.draw.chance(0.7);
                 let back_after = back.then(|| self.draw.between(0, 3));
@@ -216,6 +227,10 @@ impl Writer {
                 node: self.peer(),
                 share: self.draw.between(0, 999) as f64 / 1000.0,
                 bit: self.draw.between(0, 31) as u32,
+            },
+            Kind::Stake => Turn::Stake {
+                node: self.validator(),
+                stake_rao: self.draw.between(1, 150) * 1_000_000_000,
             },
         };
         let offset_ms = self.draw.between(0, OFFSET_MS_MAX);
