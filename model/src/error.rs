@@ -26,6 +26,12 @@ pub enum ModelError {
         /// Its value.
         extent: usize,
     },
+    /// Documents kept apart where attention cannot.
+    #[error(
+        "documents.masks = true, but attention on a GPU sees whole rows; train with --device cpu, \
+         or in a run without masks"
+    )]
+    MasksOnGpu,
     /// A layout that cannot be.
     #[error(transparent)]
     Layout(#[from] wire::LayoutError),

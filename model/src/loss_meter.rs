@@ -14,6 +14,7 @@ use wire::{BodyShape, Layout, ModelSpec, Outer, ReadAt, Uid};
 use crate::llama::{Activations, Extents, MicroBatch, Pass};
 use crate::params::ParamTable;
 use crate::sparseloco::{CheckedBody, OuterStep, SparseLocoError};
+use crate::trainer::NO_DOCUMENTS;
 use crate::{ModelError, layout_of};
 
 /// Where samples come from.
@@ -28,6 +29,15 @@ pub trait SampleSource: Sync {
         tokens: &mut [u32],
         targets: &mut [u32],
     ) -> Result<(), String>;
+
+    /// Writes the first place of its sequence that each token of a sample attends to, `[2048]`.
+    /// Asked for where documents are kept apart.
+    ///
+    /// # Errors
+    /// What is wrong with the data set, in one sentence; here that it knows no documents.
+    fn fill_first_keys(&self, _sample: u64, _first_keys: &mut [u32]) -> Result<(), String> {
+        Err(NO_DOCUMENTS.to_string())
+    }
 }
 
 /// Loss of one sample.
@@ -53,6 +63,7 @@ pub struct LossMeter {
     params: Buffer<f32>,
     tokens: Vec<u32>,
     targets: Vec<u32>,
+    first_keys: Vec<u32>,
 }
 
 impl LossMeter {
@@ -68,7 +79,7 @@ impl LossMeter {
     ) -> Result<Self, ModelError> {
         let layout = layout_of(spec)?;
         let sequences = SAMPLE_TOKENS / spec.seq_len;
-        let micro = MicroBatch { sequences, recomputed_layers: 0 };
+        let micro = MicroBatch::from(sequences);
         let extents = Extents::new(spec, micro, 0, 1);
         let whole = OuterStep::from(outer);
         Ok(Self {
@@ -80,10 +91,20 @@ impl LossMeter {
             params: device.alloc_params(layout.params()),
             tokens: vec![0; extents.tokens],
             targets: vec![0; extents.tokens],
+            first_keys: Vec::new(),
             device: device.clone(),
             layout,
             extents,
         })
+    }
+
+    /// The same meter, in which tokens attend to those of their own document only if `masks`.
+    #[must_use]
+    pub fn with_document_masks(mut self, masks: bool) -> Self {
+        let tokens = self.extents.tokens * usize::from(masks);
+        self.first_keys = vec![0; tokens];
+        self.acts.first_keys = masks.then(|| self.device.alloc(tokens));
+        self
     }
 
     /// Takes the shared parameters.
@@ -128,7 +149,12 @@ impl LossMeter {
 
     fn loss(&mut self, source: &dyn SampleSource, sample: u64) -> Result<SampleLoss, ModelError> {
         let filled = source.fill_sample(sample, &mut self.tokens, &mut self.targets);
-        filled.map_err(|reason| ModelError::Probe { sample, reason })?;
+        let unread = |reason| ModelError::Probe { sample, reason };
+        filled.map_err(unread)?;
+        if let Some(on_device) = &mut self.acts.first_keys {
+            source.fill_first_keys(sample, &mut self.first_keys).map_err(unread)?;
+            on_device.write(&self.first_keys);
+        }
         self.acts.tokens.write(&self.tokens);
         self.acts.targets.write(&self.targets);
         let Self { device, table, params, extents, acts, .. } = self;

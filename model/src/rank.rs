@@ -34,8 +34,9 @@ pub(crate) struct Rank {
     table: ParamTable,
     extents: Extents,
     acts: Activations,
-    /// Host copy of one micro-batch's tokens and targets.
-    staging: [Vec<u32>; 2],
+    /// Host copy of one micro-batch's tokens, targets and, where documents are kept apart, first
+    /// keys.
+    staging: [Vec<u32>; 3],
     /// Sum of squares of the gradient, and whether to stop: what several ranks agree on in each
     /// step.
     agreed: Buffer<f32>,
@@ -63,6 +64,9 @@ impl Rank {
         let (tokens, params) = (extents.tokens, table.params());
         if matches!(device, Device::Gpu(_)) {
             extents.assert_aligned()?;
+            if extents.document_masks {
+                return Err(ModelError::MasksOnGpu);
+            }
         }
         let moments = Moments { first: device.alloc(params), second: device.alloc(params) };
         let rank = Self {
@@ -70,7 +74,8 @@ impl Rank {
             params: device.alloc_params(params),
             grads: device.alloc(params),
             moments: Arc::new(RwLock::new(moments)),
-            staging: [vec![0; tokens], vec![0; tokens]],
+            staging: [tokens, tokens, tokens * usize::from(micro.document_masks)]
+                .map(|len| vec![0; len]),
             agreed: device.alloc(if comm.world() > 1 { 2 } else { 0 }),
             ledger: if comm.world() == 1 { Ledger::new(&device) } else { None },
             unreported: None,

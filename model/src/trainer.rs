@@ -37,7 +37,24 @@ pub trait BatchSource: Sync {
         tokens: &mut [u32],
         targets: &mut [u32],
     ) -> Result<(), String>;
+
+    /// Writes the first place of its sequence that each token of a micro-batch attends to,
+    /// `[sequences * seq_len]`. Asked for where documents are kept apart.
+    ///
+    /// # Errors
+    /// What is wrong with the data set, in one sentence; here that it knows no documents.
+    fn fill_first_keys(
+        &self,
+        _step: u32,
+        _micro: usize,
+        _first_keys: &mut [u32],
+    ) -> Result<(), String> {
+        Err(NO_DOCUMENTS.to_string())
+    }
 }
+
+/// Why tokens cannot attend to their own document only.
+pub(crate) const NO_DOCUMENTS: &str = "nothing says where documents begin";
 
 /// What one inner step did.
 #[derive(Clone, Copy, Debug)]

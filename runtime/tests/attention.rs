@@ -53,18 +53,46 @@ fn forward_f64(s: Shape, qkv: &[f64]) -> (Vec<f64>, Vec<f64>) {
 }
 
 fn forward(dev: &Device, s: Shape, qkv: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    forward_from(dev, s, None, qkv)
+}
+
+fn forward_from(
+    dev: &Device,
+    s: Shape,
+    first_keys: Option<&[u32]>,
+    qkv: &[f32],
+) -> (Vec<f32>, Vec<f32>) {
+    let first_keys = first_keys.map(Into::into);
     let mut out = vec![f32::NAN; s.tokens() * s.out_row()];
     let mut lse = vec![f32::NAN; s.lse_len()];
-    attention::forward(dev, s, qkv.into(), (&mut out[..]).into(), (&mut lse[..]).into());
+    attention::forward(
+        dev,
+        s,
+        first_keys,
+        qkv.into(),
+        (&mut out[..]).into(),
+        (&mut lse[..]).into(),
+    );
     (out, lse)
 }
 
 fn backward(dev: &Device, s: Shape, qkv: &[f32], dout: &[f32]) -> Vec<f32> {
-    let (out, lse) = forward(dev, s, qkv);
+    backward_from(dev, s, None, qkv, dout)
+}
+
+fn backward_from(
+    dev: &Device,
+    s: Shape,
+    first_keys: Option<&[u32]>,
+    qkv: &[f32],
+    dout: &[f32],
+) -> Vec<f32> {
+    let (out, lse) = forward_from(dev, s, first_keys, qkv);
+    let first_keys = first_keys.map(Into::into);
     let mut dqkv = vec![f32::NAN; qkv.len()];
     let (out, lse) = (&out[..], &lse[..]);
     let to = (&mut dqkv[..]).into();
-    attention::backward(dev, s, qkv.into(), out.into(), dout.into(), lse.into(), to);
+    attention::backward(dev, s, first_keys, qkv.into(), out.into(), dout.into(), lse.into(), to);
     dqkv
 }
 
@@ -151,4 +179,58 @@ fn a_later_token_changes_nothing_before_it() {
     qkv[35 * s.qkv_row()..].fill(50.0);
     let (after, _) = forward(&device(), s, &qkv);
     assert_eq!(bits(&before[..35 * s.out_row()]), bits(&after[..35 * s.out_row()]));
+}
+
+/// Lengths of documents, over and over: one token, within a tile of queries, over several tiles.
+const DOCUMENTS: [usize; 5] = [3, 1, 40, 20, 7];
+
+/// Rows of `s` in documents, as ranges of all its tokens, and the first key of each token.
+fn documents(s: Shape) -> (Vec<std::ops::Range<usize>>, Vec<u32>) {
+    let (mut ranges, mut first_keys) = (Vec::new(), Vec::new());
+    let mut lengths = DOCUMENTS.iter().cycle();
+    for row in (0..s.tokens()).step_by(s.seq) {
+        let mut place = 0;
+        while place < s.seq {
+            let end = s.seq.min(place + lengths.next().unwrap());
+            ranges.push(row + place..row + end);
+            first_keys.extend(std::iter::repeat_n(place as u32, end - place));
+            place = end;
+        }
+    }
+    (ranges, first_keys)
+}
+
+#[test]
+fn documents_kept_apart_are_what_they_are_alone() {
+    for s in SHAPES {
+        let qkv: Vec<f32> = random(s.tokens() * s.qkv_row(), 9).iter().map(|x| 2.0 * x).collect();
+        let dout = random(s.tokens() * s.out_row(), 10);
+        let (ranges, first_keys) = documents(s);
+        let (out, _) = forward_from(&device(), s, Some(&first_keys), &qkv);
+        let gradient = backward_from(&device(), s, Some(&first_keys), &qkv, &dout);
+        for range in ranges {
+            let alone = shape(1, range.len(), s.heads, s.kv_heads, s.head_dim);
+            let of = |row: usize| range.start * row..range.end * row;
+            let (ours, theirs) = (of(s.qkv_row()), of(s.out_row()));
+            let (qkv, dout) = (wide(&qkv[ours.clone()]), wide(&dout[theirs.clone()]));
+            let about = format!("tokens {range:?} of {s:?}");
+            assert_close(&about, &out[theirs], &forward_f64(alone, &qkv).0, 2e-6);
+            assert_close(&about, &gradient[ours], &gradient_f64(alone, &qkv, &dout), 2e-5);
+        }
+    }
+}
+
+#[test]
+fn one_document_to_a_row_has_the_bits_of_undivided_rows() {
+    for s in SHAPES {
+        let (qkv, dout) =
+            (random(s.tokens() * s.qkv_row(), 11), random(s.tokens() * s.out_row(), 12));
+        let whole = vec![0; s.tokens()];
+        let [one, other] = [None, Some(&whole[..])].map(|first_keys| {
+            let (out, lse) = forward_from(&device(), s, first_keys, &qkv);
+            let gradient = backward_from(&device(), s, first_keys, &qkv, &dout);
+            [out, lse, gradient].map(|values| bits(&values))
+        });
+        assert_eq!(one, other, "{s:?}");
+    }
 }

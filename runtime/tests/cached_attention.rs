@@ -21,7 +21,7 @@ fn any_split_of_a_sequence_attends_with_the_bits_of_the_whole() {
         let mut lse = vec![f32::NAN; whole.lse_len()];
         let dev = device();
         let (out, sums) = ((&mut expected[..]).into(), (&mut lse[..]).into());
-        attention::forward(&dev, whole, qkv[..].into(), out, sums);
+        attention::forward(&dev, whole, None, qkv[..].into(), out, sums);
         let capacity = tokens.next_multiple_of(PANEL);
         let shape = Shape { slots: 3, capacity, heads, kv_heads, head_dim };
         for split in [1, tokens / 2, tokens - 1] {

@@ -8,8 +8,12 @@ use runtime::dataset::{
     sample_digest, sample_id, synth,
 };
 
-const RULES: BatchRules =
-    BatchRules { seq_len: 256, vocab: 50_000, targets: Targets::Text { eos: Some(3) } };
+const RULES: BatchRules = BatchRules {
+    seq_len: 256,
+    vocab: 50_000,
+    targets: Targets::Text { eos: Some(3) },
+    document_masks: false,
+};
 
 fn provenance() -> Provenance {
     Provenance {
@@ -343,4 +347,64 @@ fn a_corpus_of_another_seed_or_with_damage_is_not_taken_for_the_one_asked_for() 
     flip_byte(&dir.path().join("train_000000.npy"), 5000);
     let error = synth::ensure(dir.path(), 5, 40).unwrap_err();
     assert!(matches!(error, DatasetError::Disagrees { .. }), "{error}");
+}
+
+/// A dataset of two samples whose documents begin at these tokens.
+fn of_documents(dir: &Path, starts: &[usize]) -> Dataset {
+    let mut writer = DatasetWriter::create(dir, u64::MAX).unwrap().recording_documents(0);
+    let tokens: Vec<u32> = (0..2 * 2048).collect();
+    let mut at = 0;
+    for &start in starts {
+        writer.push(&tokens[at..start]).unwrap();
+        writer.begin_document();
+        at = start;
+    }
+    writer.push(&tokens[at..]).unwrap();
+    writer.finish(provenance()).unwrap().dataset
+}
+
+#[test]
+fn borders_of_documents_divide_rows_and_are_no_targets() {
+    let dir = tempfile::tempdir().unwrap();
+    let dataset = of_documents(dir.path(), &[0, 10, 256, 1030, 2048, 2050, 4095]);
+    let rules = BatchRules { document_masks: true, ..RULES };
+    let (mut inputs, mut targets) = (vec![0; 2 * SAMPLE_TOKENS], vec![0; 2 * SAMPLE_TOKENS]);
+    let refused = dataset.fill_batch(&[0], rules, &mut inputs[..2048], &mut targets[..2048]);
+    assert!(matches!(refused, Err(DatasetError::NoDocuments { .. })), "opened without");
+
+    let dataset = dataset.with_documents().unwrap();
+    dataset.fill_batch(&[1, 0], rules, &mut inputs, &mut targets).unwrap();
+    let mut first_keys = vec![7; 2 * SAMPLE_TOKENS];
+    dataset.fill_first_keys(&[1, 0], rules.seq_len, &mut first_keys).unwrap();
+    // Token, counted over the dataset: the last one to begin a document in its row, if one does.
+    let first_key = |token: u32| match token {
+        10..256 => 10,
+        1030..1280 => 1030 % 256,
+        2050..2304 => 2,
+        4095 => 255,
+        _ => 0,
+    };
+    for (at, &input) in inputs.iter().enumerate() {
+        assert_eq!(first_keys[at], first_key(input), "token {input}");
+        let next = input + 1;
+        let ignored = [3, 10, 1030, 2050, 4095].contains(&next) || next % 256 == 0;
+        assert_eq!(targets[at], if ignored { IGNORE } else { next }, "token {input}");
+    }
+}
+
+#[test]
+fn starts_of_documents_that_cannot_be_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(of_documents(dir.path(), &[0, 10]));
+    let path = dir.path().join("documents_000000.npy");
+    for starts in [&[10_u64, 10][..], &[10, 9], &[0, 4096]] {
+        let mut file = NpyWriter::<u64>::create(&path).unwrap();
+        file.write(starts).unwrap();
+        file.finish().unwrap();
+        let error = Dataset::open(dir.path()).unwrap().with_documents().unwrap_err();
+        assert!(matches!(error, DatasetError::Starts { .. }), "{starts:?}: {error}");
+    }
+    std::fs::remove_file(path).unwrap();
+    let error = Dataset::open(dir.path()).unwrap().with_documents().unwrap_err().to_string();
+    assert!(error.contains("cov72 data prepare --documents"), "{error}");
 }

@@ -84,10 +84,10 @@ impl Pass {
         linear::forward(dev, self.y[..].into(), square.into(), wide, T);
         rope::forward(dev, &self.table, (&mut self.wide[..]).into(), T, SHAPE.seq, 6);
         let (out, lse) = ((&mut self.y[..]).into(), (&mut self.lse[..]).into());
-        attention::forward(dev, SHAPE, self.wide[..].into(), out, lse);
+        attention::forward(dev, SHAPE, None, self.wide[..].into(), out, lse);
         let (qkv, out, lse) = (self.wide[..].into(), self.y[..].into(), self.lse[..].into());
         let d_qkv = (&mut self.d_wide[..]).into();
-        attention::backward(dev, SHAPE, qkv, out, self.x[..].into(), lse, d_qkv);
+        attention::backward(dev, SHAPE, None, qkv, out, self.x[..].into(), lse, d_qkv);
         let dw = (&mut self.dw[..2 * D * D]).into();
         linear::backward_weight(dev, self.d_wide[..].into(), self.x[..].into(), dw, T);
         let dx = (&mut self.y[..]).into();

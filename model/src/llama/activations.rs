@@ -37,6 +37,8 @@ pub(crate) struct LayerActivations {
 pub(crate) struct Activations {
     pub(crate) tokens: Buffer<u32>,
     pub(crate) targets: Buffer<u32>,
+    /// First place of its sequence that each token attends to, where documents are kept apart.
+    pub(crate) first_keys: Option<Buffer<u32>>,
     pub(crate) rope: rope::Table,
     pub(crate) entries: Vec<LayerEntry>,
     /// Those of each layer; the first [`Extents::recomputed`] layers share one, and all but the
@@ -92,6 +94,7 @@ impl Activations {
         Self {
             tokens: device.alloc(t),
             targets: device.alloc(t),
+            first_keys: extents.document_masks.then(|| device.alloc(t)),
             rope: rope::Table::new(
                 device,
                 spec.seq_len,
@@ -142,6 +145,7 @@ pub(crate) fn planned_bytes(spec: &ModelSpec, extents: &Extents, storage: Storag
     let exact = spec.layers + held * (1 + extents.attention.heads) + 3;
     let scratch = cross_entropy::Scratch::planned_bytes(storage, t, extents.vocab)
         + size_of::<f32>() * rms_norm::scratch_len(extents.d_model)
-        + size_of::<f32>() * spec.seq_len * extents.attention.head_dim;
+        + size_of::<f32>() * spec.seq_len * extents.attention.head_dim
+        + size_of::<u32>() * t * usize::from(extents.document_masks);
     t * (storage.activation_bytes() * (layers + shared) + size_of::<f32>() * exact) + scratch
 }

@@ -114,6 +114,7 @@ impl Pass<'_> {
         attention::backward(
             device,
             extents.attention,
+            acts.first_keys.as_ref().map(Buffer::view),
             layer.qkv.view(),
             layer.attended.view(),
             g.attended.view(),

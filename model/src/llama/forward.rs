@@ -1,5 +1,6 @@
 //! Tokens to the normed output of the last layer.
 
+use runtime::Buffer;
 use runtime::ops::{attention, embedding, linear, rms_norm, rope, swiglu};
 
 use super::{Activations, Pass};
@@ -41,6 +42,7 @@ impl Pass<'_> {
         attention::forward(
             device,
             extents.attention,
+            acts.first_keys.as_ref().map(Buffer::view),
             layer.qkv.view(),
             layer.attended.view_mut(),
             layer.log_sum_exp.view_mut(),

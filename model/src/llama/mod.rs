@@ -26,12 +26,14 @@ pub struct MicroBatch {
     /// Layers, from the first on, of which only the entry is kept and the rest computed again: the
     /// same bits in less memory and more time. One alone saves nothing.
     pub recomputed_layers: usize,
+    /// Whether tokens attend to those of their own document only. On the host alone.
+    pub document_masks: bool,
 }
 
 impl From<usize> for MicroBatch {
-    /// So many sequences, everything kept.
+    /// So many sequences, everything kept, each one whole.
     fn from(sequences: usize) -> Self {
-        Self { sequences, recomputed_layers: 0 }
+        Self { sequences, recomputed_layers: 0, document_masks: false }
     }
 }
 
@@ -49,11 +51,13 @@ pub(crate) struct Extents {
     pub(crate) norm_eps: f32,
     /// Layers, from the first on, whose activations are computed again on the way back.
     pub(crate) recomputed: usize,
+    /// Whether tokens attend to those of their own document only.
+    pub(crate) document_masks: bool,
 }
 
 impl Extents {
     pub(crate) fn new(spec: &ModelSpec, micro: MicroBatch, rank: usize, world: usize) -> Self {
-        let MicroBatch { sequences, recomputed_layers } = micro;
+        let MicroBatch { sequences, recomputed_layers, document_masks } = micro;
         let vocab = spec.vocab / world;
         Self {
             tokens: sequences * spec.seq_len,
@@ -70,6 +74,7 @@ impl Extents {
             vocab,
             norm_eps: spec.norm_eps as f32,
             recomputed: recomputed_layers.min(spec.layers),
+            document_masks,
         }
     }
 

@@ -128,12 +128,15 @@ impl Rank {
         step: u32,
         micro: usize,
     ) -> Result<(), ModelError> {
-        let [tokens, targets] = &mut self.staging;
-        source
-            .fill(step, micro, tokens, targets)
-            .map_err(|reason| ModelError::Samples { step, reason })?;
+        let [tokens, targets, first_keys] = &mut self.staging;
+        let unread = |reason| ModelError::Samples { step, reason };
+        source.fill(step, micro, tokens, targets).map_err(unread)?;
         self.acts.tokens.write(tokens);
         self.acts.targets.write(targets);
+        if let Some(on_device) = &mut self.acts.first_keys {
+            source.fill_first_keys(step, micro, first_keys).map_err(unread)?;
+            on_device.write(first_keys);
+        }
         Ok(())
     }
 

@@ -59,7 +59,12 @@ impl BatchSource for Sample<'_> {
         tokens: &mut [u32],
         targets: &mut [u32],
     ) -> Result<(), String> {
-        let rules = BatchRules { seq_len: SEQ_LEN, vocab: 32, targets: Targets::Answers };
+        let rules = BatchRules {
+            seq_len: SEQ_LEN,
+            vocab: 32,
+            targets: Targets::Answers,
+            document_masks: false,
+        };
         self.0.fill_batch(&[0], rules, tokens, targets).map_err(|error| error.to_string())
     }
 }

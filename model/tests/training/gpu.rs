@@ -98,7 +98,7 @@ fn layers_computed_again_and_micro_batches_played_again_change_no_bit() {
     let spec = ModelSpec { layers: 4, ..tiny::spec(true) };
     let params = tiny::params(&spec, 2);
     let trained = |recomputed_layers: usize, recorded: bool| {
-        let micro = MicroBatch { sequences: tiny::SEQUENCES, recomputed_layers };
+        let micro = MicroBatch { recomputed_layers, ..MicroBatch::from(tiny::SEQUENCES) };
         let mut trainer = on_gpu(&spec, Device::emulated().unwrap(), 1, micro, &params);
         if recorded {
             trainer = trainer.with_recording();
@@ -120,7 +120,7 @@ fn layers_computed_again_change_no_bit_on_the_cpu() {
     let spec = ModelSpec { layers: 3, kv_heads: 4, ..tiny::spec(false) };
     let params = tiny::params(&spec, 2);
     let trained = |tp: usize, recomputed_layers: usize| {
-        let micro = MicroBatch { sequences: tiny::SEQUENCES, recomputed_layers };
+        let micro = MicroBatch { recomputed_layers, ..MicroBatch::from(tiny::SEQUENCES) };
         let mut trainer = Trainer::new(&spec, tp, 1, micro).unwrap();
         let mut whole = trainer.device().alloc(params.len());
         whole.write(&params);
@@ -183,7 +183,7 @@ fn the_plan_is_the_memory_that_a_step_needs() {
         [(true, tiny::SEQUENCES, 0), (false, 2 * tiny::SEQUENCES, 0), (true, tiny::SEQUENCES, 2)]
     {
         let spec = tiny::spec(tied);
-        let micro = MicroBatch { sequences, recomputed_layers };
+        let micro = MicroBatch { recomputed_layers, ..MicroBatch::from(sequences) };
         let plan = MemoryPlan::new(&spec, 1, micro, Storage::Gpu).unwrap();
         let train = |bytes: usize| -> Result<(), ModelError> {
             let gpu = Device::emulated_with_memory(bytes as u64)?;

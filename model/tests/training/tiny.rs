@@ -6,7 +6,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use model::{BatchSource, ModelError, StepReport, Trainer, layout_of, schedule};
+use model::{BatchSource, MicroBatch, ModelError, StepReport, Trainer, layout_of, schedule};
 use wire::{Inner, Layout, ModelSpec, Optimizer};
 
 /// Sequences of one micro-batch.
@@ -121,9 +121,63 @@ impl BatchSource for Batches<'_> {
     }
 }
 
+/// The same, each row in three documents, of which none predicts the first token of the next.
+pub(crate) struct Apart<'a>(pub(crate) Batches<'a>);
+
+impl Apart<'_> {
+    pub(crate) const DOCUMENTS: [std::ops::Range<usize>; 3] = [0..3, 3..4, 4..8];
+}
+
+impl BatchSource for Apart<'_> {
+    fn micro_batches(&self) -> usize {
+        self.0.micro_batches
+    }
+
+    fn fill(
+        &self,
+        step: u32,
+        micro: usize,
+        tokens: &mut [u32],
+        targets: &mut [u32],
+    ) -> Result<(), String> {
+        self.0.fill(step, micro, tokens, targets)?;
+        for row in targets.chunks_mut(self.0.spec.seq_len) {
+            Self::DOCUMENTS.iter().for_each(|document| row[document.end - 1] = IGNORED);
+        }
+        Ok(())
+    }
+
+    fn fill_first_keys(
+        &self,
+        _step: u32,
+        _micro: usize,
+        first_keys: &mut [u32],
+    ) -> Result<(), String> {
+        for row in first_keys.chunks_mut(self.0.spec.seq_len) {
+            for document in Self::DOCUMENTS {
+                row[document.clone()].fill(document.start as u32);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Micro-batches in which documents are kept apart.
+pub(crate) fn masked() -> MicroBatch {
+    MicroBatch { document_masks: true, ..MicroBatch::from(SEQUENCES) }
+}
+
+/// A trainer of one rank and one thread that holds `params`.
+pub(crate) fn trainer_of(spec: &ModelSpec, micro: MicroBatch, params: &[f32]) -> Trainer {
+    holding(Trainer::new(spec, 1, 1, micro).unwrap(), params)
+}
+
 /// A trainer that holds `params`.
 pub(crate) fn trainer(spec: &ModelSpec, tp: usize, threads: usize, params: &[f32]) -> Trainer {
-    let mut trainer = Trainer::new(spec, tp, threads, SEQUENCES).unwrap();
+    holding(Trainer::new(spec, tp, threads, SEQUENCES).unwrap(), params)
+}
+
+fn holding(mut trainer: Trainer, params: &[f32]) -> Trainer {
     let mut whole = trainer.device().alloc(params.len());
     whole.write(params);
     trainer.load_params(&whole);
@@ -138,10 +192,20 @@ pub(crate) fn run(
     first_step: u64,
     steps: u32,
 ) -> Result<Vec<StepReport>, ModelError> {
-    let batches = Batches { spec, micro_batches: 2 };
+    run_on(trainer, &Batches { spec, micro_batches: 2 }, inner, first_step, steps)
+}
+
+/// The same on other micro-batches.
+pub(crate) fn run_on(
+    trainer: &mut Trainer,
+    batches: &dyn BatchSource,
+    inner: &Inner,
+    first_step: u64,
+    steps: u32,
+) -> Result<Vec<StepReport>, ModelError> {
     let mut reports = Vec::new();
     let stop = AtomicBool::new(false);
-    trainer.run(&batches, inner, first_step, steps, &stop, &mut |report| reports.push(report))?;
+    trainer.run(batches, inner, first_step, steps, &stop, &mut |report| reports.push(report))?;
     Ok(reports)
 }
 

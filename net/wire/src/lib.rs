@@ -55,7 +55,7 @@ pub use read_at::{Joined, ReadAt, hash_of};
 pub use recipe::{Aggregation, Flat, Inner, Optimizer, Outer, Quantiser, Schedule};
 pub use rejection::Rejection;
 pub use run::{Dataset, RunDescription, Shard, SignedRun};
-pub use stage::{Genesis, Objective};
+pub use stage::{Documents, Genesis, Objective};
 pub use state_root::StateTree;
 pub use verdict::{Announced, Verdict, Voter, verdict};
 pub use window_record::{Phases, Rejected, Role, WindowRecord};

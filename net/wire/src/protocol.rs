@@ -23,10 +23,10 @@ pub const CONTRIBUTION_VERSION: u16 = 1;
 /// Changing this breaks every signed run description.
 pub const RUN_MAGIC: [u8; 8] = *b"COV72RUN";
 
-/// Newest version of the run description. Version 1 has neither objective nor genesis; a run that
-/// needs neither is written so, and keeps its id.
+/// Newest version of the run description. Version 1 has neither objective nor genesis, version 2 has
+/// no documents; a run that needs none of them is written so, and keeps its id.
 /// Changing this breaks the reading of every newer description.
-pub const RUN_VERSION: u16 = 2;
+pub const RUN_VERSION: u16 = 3;
 
 /// Longest run description, in bytes of its text.
 /// Changing this breaks the reading of runs that name very many shards.

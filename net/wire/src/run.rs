@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::protocol::{RUN_BYTES_MAX, RUN_MAGIC, RUN_NAME_BYTES_MAX, RUN_VERSION};
 use crate::{
-    Digest, Document, Genesis, Hotkey, Inner, ModelSpec, Objective, Outer, RunId, Signed,
-    StateRoot, Windows,
+    Digest, Document, Documents, Genesis, Hotkey, Inner, ModelSpec, Objective, Outer, RunId,
+    Signed, StateRoot, Windows,
 };
 
 /// What a run is.
@@ -39,6 +39,9 @@ pub struct RunDescription {
     /// Where the first parameters come from. Absent in version 1.
     #[serde(default, skip_serializing_if = "Genesis::is_default")]
     pub genesis: Genesis,
+    /// What the borders between documents mean. Absent before version 3.
+    #[serde(default, skip_serializing_if = "Documents::is_default")]
+    pub documents: Documents,
     /// Root of the parameters before the first outer step.
     pub genesis_root: StateRoot,
 }
@@ -59,6 +62,10 @@ pub struct Shard {
     pub samples: u64,
     /// BLAKE3 of the shard's sample ids, u64 little-endian one behind the other.
     pub sample_ids: Digest,
+    /// BLAKE3 of the places in the shard at which documents begin, u64 little-endian one behind the
+    /// other, where documents have masks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub documents: Option<Digest>,
 }
 
 /// A run description with its owner's signature: the object that a run publishes.
@@ -72,8 +79,12 @@ impl RunDescription {
 
     /// The one version that a description with these is of: the first that can say so. Hence a run
     /// has one encoding, and what could be said in version 1 has the id that it had then.
-    pub fn version_for(objective: Objective, genesis: Genesis) -> u16 {
-        if objective.is_default() && genesis.is_default() { 1 } else { RUN_VERSION }
+    pub fn version_for(objective: Objective, genesis: Genesis, documents: Documents) -> u16 {
+        match (documents.is_default(), objective.is_default() && genesis.is_default()) {
+            (true, true) => 1,
+            (true, false) => 2,
+            (false, _) => RUN_VERSION,
+        }
     }
 }
 
@@ -97,12 +108,13 @@ impl Document for RunDescription {
         let name = self.name.as_bytes();
         let named = (1..=RUN_NAME_BYTES_MAX).contains(&name.len());
         let shards = &self.dataset.shards;
-        let version = Self::version_for(self.objective, self.genesis);
+        let version = Self::version_for(self.objective, self.genesis, self.documents);
+        let masks = self.documents.masks;
         let rules = [
             (
                 self.version == version,
                 "version",
-                "1 without objective and genesis, and 2 with one of them",
+                "1 without objective, genesis and documents, 2 without documents, else 3",
             ),
             (
                 named && name.iter().copied().all(dash_case),
@@ -112,6 +124,11 @@ impl Document for RunDescription {
             (self.windows.blocks_per_window > 0, "windows.blocks_per_window", "at least 1"),
             (!shards.is_empty(), "dataset.shards", "at least one shard"),
             (shards.iter().all(|shard| shard.samples > 0), "dataset.shards.samples", "at least 1"),
+            (
+                shards.iter().all(|shard| shard.documents.is_some() == masks),
+                "dataset.shards.documents",
+                "there with documents.masks, and only then",
+            ),
         ];
         let broken = rules.into_iter().find(|(holds, _, _)| !holds);
         broken

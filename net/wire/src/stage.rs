@@ -1,6 +1,7 @@
-//! Which stage of a model's life a run is: what counts towards its loss, and what it starts from.
+//! Which stage of a model's life a run is: what counts towards its loss, what it starts from, and
+//! what the borders between documents mean.
 //!
-//! Both are part of the run description, so that miners train towards, and validators measure, the
+//! All are part of the run description, so that miners train towards, and validators measure, the
 //! same loss from the same parameters. A description without them is of a run that pre-trains from
 //! parameters drawn by its seed, as all were before there was a choice.
 
@@ -30,6 +31,24 @@ pub enum Genesis {
     /// They are those of a model that was there before. Where its bytes lie is each node's affair;
     /// the genesis root says whether they are the right ones.
     Given,
+}
+
+/// What the borders between documents mean: nothing, as in the published run, unless said otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Documents {
+    /// Whether the token that ends a document is a target like any other.
+    pub train_eos: bool,
+    /// Whether tokens attend to those of their own document only, and never predict the first of
+    /// the next.
+    pub masks: bool,
+}
+
+impl Documents {
+    /// Whether it is what a description means that does not say.
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Objective {

@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 use wire::{
-    Aggregation, BlockNumber, Dataset, Digest, Document, DocumentError, Flat, Genesis, Hotkey,
-    IndexCodec, Inner, Keypair, ModelSpec, Objective, Optimizer, Outer, Quantiser, RunDescription,
-    Schedule, Shard, SignedRun, StateRoot, Windows,
+    Aggregation, BlockNumber, Dataset, Digest, Document, DocumentError, Documents, Flat, Genesis,
+    Hotkey, IndexCodec, Inner, Keypair, ModelSpec, Objective, Optimizer, Outer, Quantiser,
+    RunDescription, Schedule, Shard, SignedRun, StateRoot, Windows,
 };
 
 fn description() -> RunDescription {
@@ -53,9 +53,12 @@ fn description() -> RunDescription {
             quantiser: Quantiser::Published,
             aggregation: Aggregation::Contributors,
         },
-        dataset: Dataset { shards: vec![Shard { samples: 5_760, sample_ids: Digest([3; 32]) }] },
+        dataset: Dataset {
+            shards: vec![Shard { samples: 5_760, sample_ids: Digest([3; 32]), documents: None }],
+        },
         objective: Objective::Pretrain,
         genesis: Genesis::Drawn,
+        documents: Documents::default(),
         genesis_root: StateRoot([4; 32]),
     }
 }
@@ -164,8 +167,8 @@ fn text_that_is_too_long_is_refused_before_it_is_read() {
 #[test]
 fn a_later_version_asks_for_an_upgrade() {
     let mut run = description();
-    run.version = 3;
-    assert!(matches!(run.check(), Err(DocumentError::Version { found: 3, .. })));
+    run.version = 4;
+    assert!(matches!(run.check(), Err(DocumentError::Version { found: 4, .. })));
 }
 
 /// As a program of version 1 wrote it: no key that it did not know.
@@ -180,7 +183,7 @@ fn a_description_of_version_1_is_read_and_written_as_it_was() {
 
 fn fine_tuning() -> RunDescription {
     let (objective, genesis) = (Objective::Sft, Genesis::Given);
-    let version = RunDescription::version_for(objective, genesis);
+    let version = RunDescription::version_for(objective, genesis, Documents::default());
     RunDescription { version, objective, genesis, ..description() }
 }
 
@@ -201,11 +204,47 @@ fn objective_and_genesis_are_part_of_the_id_and_survive_their_text() {
     assert!(error.contains("unknown variant `rlhf`"), "{error}");
 }
 
+fn apart() -> RunDescription {
+    let documents = Documents { train_eos: false, masks: true };
+    let mut run = RunDescription { version: 3, documents, ..description() };
+    run.dataset.shards[0].documents = Some(Digest([5; 32]));
+    run
+}
+
+/// Whoever holds other borders of documents than the run's is in another run.
+#[test]
+fn documents_and_where_they_begin_are_part_of_the_id() {
+    let run = apart();
+    assert_eq!(RunDescription::parse(&run.canonical_bytes()).unwrap(), run);
+    let mut elsewhere = apart();
+    elsewhere.dataset.shards[0].documents = Some(Digest([6; 32]));
+    let eos = Documents { train_eos: true, masks: false };
+    let eos = RunDescription { version: 3, documents: eos, ..description() };
+    eos.check().unwrap();
+    let ids = [description().id(), run.id(), elsewhere.id(), eos.id()];
+    assert!((1..4).all(|at| !ids[..at].contains(&ids[at])), "{ids:?}");
+}
+
+#[test]
+fn masks_and_the_digests_of_what_they_need_come_together() {
+    let mut without = apart();
+    without.dataset.shards[0].documents = None;
+    let mut idle = description();
+    idle.dataset.shards[0].documents = Some(Digest([5; 32]));
+    for run in [without, idle] {
+        let fault = run.check();
+        let named = matches!(fault, Err(DocumentError::Value { key, .. }) if key == "dataset.shards.documents");
+        assert!(named, "{fault:?}");
+    }
+}
+
 #[test]
 fn a_run_has_one_version() {
     for run in [
         RunDescription { version: 2, ..description() },
         RunDescription { version: 1, ..fine_tuning() },
+        RunDescription { version: 3, ..fine_tuning() },
+        RunDescription { version: 2, ..apart() },
     ] {
         assert!(matches!(run.check(), Err(DocumentError::Value { key: "version", .. })));
     }

@@ -3,7 +3,8 @@
 //! Scores are kept transposed, `[key][query]`: a softmax over keys then runs down columns, all
 //! queries of the tile side by side in vectors, and both products that follow read them as stored.
 //! A tile sees only the keys it may attend to, so its scores are `[at most seq, QUERIES]`.
-//! Queries are scaled by 1/sqrt(head_dim) when they are packed.
+//! Where rows hold documents that are kept apart, a tile begins with the first key that its queries
+//! may see. Queries are scaled by 1/sqrt(head_dim) when they are packed.
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -64,7 +65,56 @@ impl Rows {
     }
 }
 
-pub(crate) fn forward(shape: Shape, qkv: &[f32], out: &mut [f32], lse: &mut [f32]) {
+/// Which keys the queries of one tile may see.
+struct Sight {
+    /// First query of the tile.
+    first: usize,
+    /// First key that one of them sees: scores are kept from this one on.
+    from: usize,
+    /// First key of each.
+    own: [usize; QUERIES],
+    /// From this key on, no query's own first key comes later.
+    all_from: usize,
+}
+
+impl Sight {
+    /// `first_keys` is `[batch * seq]`, or empty where rows are not divided.
+    fn new(rows: Rows, first_keys: &[u32], batch: usize, first: usize, queries: usize) -> Self {
+        let mut own = [0; QUERIES];
+        if !first_keys.is_empty() {
+            let start = batch * rows.shape.seq + first;
+            for (q, &key) in first_keys[start..start + queries].iter().enumerate() {
+                assert!(key as usize <= first + q, "attention: a token sees itself");
+                own[q] = key as usize;
+            }
+        }
+        let seen = || own[..queries].iter().copied();
+        let (from, all_from) = (seen().min().unwrap_or(0), seen().max().unwrap_or(0));
+        Self { first, from, own, all_from }
+    }
+
+    /// Puts minus infinity where row `at` of the scores is of a key that a query may not see.
+    #[inline(always)]
+    fn hide(&self, at: usize, row: &mut PerQuery) {
+        let key = self.from + at;
+        if key > self.first {
+            row[..key - self.first].fill(f32::NEG_INFINITY);
+        }
+        if key < self.all_from {
+            for (score, &own) in row.iter_mut().zip(&self.own) {
+                *score = if key < own { f32::NEG_INFINITY } else { *score };
+            }
+        }
+    }
+}
+
+pub(crate) fn forward(
+    shape: Shape,
+    first_keys: &[u32],
+    qkv: &[f32],
+    out: &mut [f32],
+    lse: &mut [f32],
+) {
     let rows = Rows::new(shape);
     let (out, lse) = (SharedMut::new(out), SharedMut::new(lse));
     let tiles = shape.batch * shape.heads * rows.query_tiles();
@@ -73,7 +123,7 @@ pub(crate) fn forward(shape: Shape, qkv: &[f32], out: &mut [f32], lse: &mut [f32
         let (batch, head) = (head_of_batch / shape.heads, head_of_batch % shape.heads);
         let keys = shape.seq.min((tile + 1) * QUERIES);
         with_scratch(Area::Scores, scratch_len(shape.head_dim, keys, 1), |scratch| {
-            let job = Forward { rows, qkv, out, lse, batch, head, tile, scratch };
+            let job = Forward { rows, first_keys, qkv, out, lse, batch, head, tile, scratch };
             pulp::Arch::new().dispatch(job);
         });
     });
@@ -82,6 +132,7 @@ pub(crate) fn forward(shape: Shape, qkv: &[f32], out: &mut [f32], lse: &mut [f32
 /// One tile of queries of one head.
 struct Forward<'a> {
     rows: Rows,
+    first_keys: &'a [u32],
     qkv: &'a [f32],
     out: SharedMut<'a>,
     lse: SharedMut<'a>,
@@ -99,17 +150,18 @@ impl WithSimd for Forward<'_> {
         let (rows, shape) = (self.rows, self.rows.shape);
         let first = self.tile * QUERIES;
         let queries = QUERIES.min(shape.seq - first);
-        let keys = first + queries;
+        let sight = Sight::new(rows, self.first_keys, self.batch, first, queries);
+        let keys = first + queries - sight.from;
         let hd = shape.head_dim;
         let (key, value) = rows.key_value_columns(self.head / (shape.heads / shape.kv_heads));
         let (tail, scratch) = self.scratch.split_at_mut(hd.max(keys) * COLS_MAX);
         let (packed, scores) = scratch.split_at_mut(hd * QUERIES);
         let q = &self.qkv[rows.packed(self.batch, first, self.head)..];
         pack_transposed(simd, q, rows.stride, queries, hd, rows.scale, packed);
-        let k = &self.qkv[rows.packed(self.batch, 0, key)..];
+        let k = &self.qkv[rows.packed(self.batch, sight.from, key)..];
         scores_of(simd, rows, k, keys, packed, scores, tail);
-        let (peak, sum) = softmax(scores, keys, first);
-        let v = &self.qkv[rows.packed(self.batch, 0, value)..];
+        let (peak, sum) = softmax(scores, keys, &sight);
+        let v = &self.qkv[rows.packed(self.batch, sight.from, value)..];
         let extent = rows.extent(queries, rows.out_stride);
         assert!(v.len() >= rows.extent(keys, rows.stride));
         let out = self.out.at(rows.out(self.batch, first, self.head), extent);
@@ -182,17 +234,15 @@ fn scores_of<S: Simd>(
     }
 }
 
-/// In place `exp(score - peak)` per column, 0 where the key comes after the query; returns the
+/// In place `exp(score - peak)` per column, 0 where the query does not see the key; returns the
 /// peaks and the sums.
 #[inline(always)]
-fn softmax(scores: &mut [f32], keys: usize, first: usize) -> (PerQuery, PerQuery) {
+fn softmax(scores: &mut [f32], keys: usize, sight: &Sight) -> (PerQuery, PerQuery) {
     let (scores, _) = scores.as_chunks_mut::<QUERIES>();
     let scores = &mut scores[..keys];
     let mut peak = [f32::NEG_INFINITY; QUERIES];
     for (k, row) in scores.iter_mut().enumerate() {
-        if k > first {
-            row[..k - first].fill(f32::NEG_INFINITY);
-        }
+        sight.hide(k, row);
         for q in 0..QUERIES {
             peak[q] = if row[q] > peak[q] { row[q] } else { peak[q] };
         }
@@ -209,6 +259,7 @@ fn softmax(scores: &mut [f32], keys: usize, first: usize) -> (PerQuery, PerQuery
 
 pub(crate) fn backward(
     shape: Shape,
+    first_keys: &[u32],
     qkv: &[f32],
     out: &[f32],
     dout: &[f32],
@@ -221,7 +272,7 @@ pub(crate) fn backward(
         let (batch, kv_head) = (t / shape.kv_heads, t % shape.kv_heads);
         let len = scratch_len(shape.head_dim, shape.seq, 2) + shape.head_dim * QUERIES;
         with_scratch(Area::Scores, len, |scratch| {
-            let job = Backward { rows, qkv, out, dout, lse, dqkv, batch, kv_head };
+            let job = Backward { rows, first_keys, qkv, out, dout, lse, dqkv, batch, kv_head };
             pulp::Arch::new().dispatch(BackwardIn { job, scratch });
         });
     });
@@ -231,6 +282,7 @@ pub(crate) fn backward(
 /// sums over queries have one order.
 struct Backward<'a> {
     rows: Rows,
+    first_keys: &'a [u32],
     qkv: &'a [f32],
     out: &'a [f32],
     dout: &'a [f32],
@@ -277,7 +329,8 @@ impl Backward<'_> {
         let (rows, shape) = (self.rows, self.rows.shape);
         let (hd, first) = (shape.head_dim, tile * QUERIES);
         let queries = QUERIES.min(shape.seq - first);
-        let keys = first + queries;
+        let sight = Sight::new(rows, self.first_keys, self.batch, first, queries);
+        let keys = first + queries - sight.from;
         let (key, value) = rows.key_value_columns(self.kv_head);
         let (tail, scratch) = scratch.split_at_mut(hd.max(shape.seq).max(QUERIES) * COLS_MAX);
         let (packed, scratch) = scratch.split_at_mut(hd * QUERIES);
@@ -286,8 +339,8 @@ impl Backward<'_> {
         let q_rows = &self.qkv[rows.packed(self.batch, first, head)..];
         let dout = &self.dout[rows.out(self.batch, first, head)..];
         let out = &self.out[rows.out(self.batch, first, head)..];
-        let k = &self.qkv[rows.packed(self.batch, 0, key)..];
-        let v = &self.qkv[rows.packed(self.batch, 0, value)..];
+        let k = &self.qkv[rows.packed(self.batch, sight.from, key)..];
+        let v = &self.qkv[rows.packed(self.batch, sight.from, value)..];
 
         pack_transposed(simd, q_rows, rows.stride, queries, hd, rows.scale, packed);
         scores_of(simd, rows, k, keys, packed, p, tail);
@@ -304,8 +357,8 @@ impl Backward<'_> {
                 *to = value * rows.scale;
             }
         }
-        score_gradients(p, ds, keys, first, &lse, &d);
-        self.products(simd, (queries, keys), (head, first), p, ds, scaled_q, tail);
+        score_gradients(p, ds, keys, &sight, &lse, &d);
+        self.products(simd, (queries, keys), head, &sight, p, ds, scaled_q, tail);
     }
 
     /// The three products, straight into dqkv.
@@ -314,7 +367,8 @@ impl Backward<'_> {
         &self,
         simd: S,
         (queries, keys): (usize, usize),
-        (head, first): (usize, usize),
+        head: usize,
+        sight: &Sight,
         p: &[f32],
         ds: &mut [f32],
         scaled_q: &[f32],
@@ -324,13 +378,13 @@ impl Backward<'_> {
         let (key, value) = rows.key_value_columns(self.kv_head);
         let extent = rows.extent(keys, rows.stride);
         let stride = rows.stride;
-        let dk = self.dqkv.at(rows.packed(self.batch, 0, key), extent);
-        let dv = self.dqkv.at(rows.packed(self.batch, 0, value), extent);
+        let dk = self.dqkv.at(rows.packed(self.batch, sight.from, key), extent);
+        let dv = self.dqkv.at(rows.packed(self.batch, sight.from, value), extent);
         let dq_extent = rows.extent(queries, stride);
-        let dq = self.dqkv.at(rows.packed(self.batch, first, head), dq_extent);
-        let dout = &self.dout[rows.out(self.batch, first, head)..];
+        let dq = self.dqkv.at(rows.packed(self.batch, sight.first, head), dq_extent);
+        let dout = &self.dout[rows.out(self.batch, sight.first, head)..];
         assert!(dout.len() >= rows.extent(queries, rows.out_stride));
-        let k = &self.qkv[rows.packed(self.batch, 0, key)..];
+        let k = &self.qkv[rows.packed(self.batch, sight.from, key)..];
         assert!(k.len() >= extent);
         let by_key = |m: &[f32]| Strided { start: m.as_ptr(), outer: QUERIES, depth: 1 };
         // SAFETY: p and ds hold [keys][QUERIES], scaled_q [QUERIES][hd], the rest was checked; the
@@ -350,22 +404,20 @@ impl Backward<'_> {
     }
 }
 
-/// In place: `p = exp(p - lse)`, 0 after the query, and `ds = p * (ds - d)`.
+/// In place: `p = exp(p - lse)`, 0 where the query does not see the key, and `ds = p * (ds - d)`.
 #[inline(always)]
 fn score_gradients(
     p: &mut [f32],
     ds: &mut [f32],
     keys: usize,
-    first: usize,
+    sight: &Sight,
     lse: &PerQuery,
     d: &PerQuery,
 ) {
     let (p, _) = p.as_chunks_mut::<QUERIES>();
     let (ds, _) = ds.as_chunks_mut::<QUERIES>();
     for (k, (p, ds)) in p[..keys].iter_mut().zip(&mut ds[..keys]).enumerate() {
-        if k > first {
-            p[..k - first].fill(f32::NEG_INFINITY);
-        }
+        sight.hide(k, p);
         for q in 0..QUERIES {
             p[q] = exp(p[q] - lse[q]);
             ds[q] = p[q] * (ds[q] - d[q]);

@@ -1,8 +1,9 @@
 //! Samples to batches: inputs and targets `[samples * 2048 / seq_len, seq_len]`, row by row.
 //!
 //! The target of a token is its successor within the row. The last of a row has none, and what is
-//! no target by [`Targets`] is none here: both are [`IGNORE`]. Buffers are the caller's; nothing is
-//! allocated.
+//! no target by [`Targets`] is none here: both are [`IGNORE`]. So is the first token of a document
+//! where documents are kept apart; then each token has a *first key*, the first place of its row that
+//! it attends to. Buffers are the caller's; nothing is allocated.
 
 use super::{Dataset, DatasetError, SAMPLE_TOKENS, Shard};
 
@@ -30,6 +31,8 @@ pub struct BatchRules {
     pub vocab: u32,
     /// What counts.
     pub targets: Targets,
+    /// Whether documents are kept apart.
+    pub document_masks: bool,
 }
 
 /// Fills `inputs` and `targets`, each `[samples.len() * 2048]`, from samples of one shard.
@@ -86,6 +89,32 @@ impl Dataset {
     ) -> Result<(), DatasetError> {
         fill_targets(|sample| self.locate(sample), samples, rules, inputs, targets)
     }
+
+    /// Fills the first keys of rows of `seq_len`, `[samples.len() * 2048]`: places within the row.
+    ///
+    /// # Errors
+    /// The dataset was opened without documents, or there are fewer samples.
+    ///
+    /// # Panics
+    /// The buffer is not as long as the samples together, or `seq_len` does not divide 2,048.
+    pub fn fill_first_keys(
+        &self,
+        samples: &[u64],
+        seq_len: usize,
+        first_keys: &mut [u32],
+    ) -> Result<(), DatasetError> {
+        assert_eq!(first_keys.len(), samples.len() * SAMPLE_TOKENS, "as many as tokens");
+        assert!(SAMPLE_TOKENS.is_multiple_of(seq_len), "rows cut a sample evenly");
+        first_keys.fill(0);
+        for (&sample, keys) in samples.iter().zip(first_keys.chunks_exact_mut(SAMPLE_TOKENS)) {
+            let (shard, within) = self.locate(sample)?;
+            for place in shard.borders(within)? {
+                let row_end = (place / seq_len + 1) * seq_len;
+                keys[place..row_end].fill((place % seq_len) as u32);
+            }
+        }
+        Ok(())
+    }
 }
 
 fn fill<'a>(
@@ -111,7 +140,7 @@ fn fill_targets<'a>(
     inputs: &[u32],
     targets: &mut [u32],
 ) -> Result<(), DatasetError> {
-    let BatchRules { seq_len, vocab, targets: which } = rules;
+    let BatchRules { seq_len, vocab, targets: which, document_masks } = rules;
     if seq_len == 0 || !SAMPLE_TOKENS.is_multiple_of(seq_len) {
         return Err(DatasetError::SequenceLength { seq_len });
     }
@@ -132,6 +161,10 @@ fn fill_targets<'a>(
                 let masks = shard.mask(sample)?.chunks_exact(seq_len);
                 rows.zip(masks).for_each(|((row, targets), mask)| answers(row, mask, targets));
             }
+        }
+        if document_masks {
+            let borders = shard.borders(sample)?.filter(|&place| place > 0);
+            borders.for_each(|place| targets[place - 1] = IGNORE);
         }
     }
     Ok(())

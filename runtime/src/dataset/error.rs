@@ -168,6 +168,26 @@ pub enum DatasetError {
         /// On disk.
         found: String,
     },
+    /// Documents that are to be kept apart, of which nobody knows where they begin.
+    #[error(
+        "{} is not there, so nothing says where documents begin; prepare the data by cov72 data \
+         prepare --documents, or cov72 data chat, or leave documents.masks out", .path.display()
+    )]
+    NoDocuments {
+        /// The file that would say it.
+        path: PathBuf,
+    },
+    /// Starts of documents that cannot be.
+    #[error(
+        "{} has documents that do not begin one behind the other within {tokens} tokens; copy it \
+         again, or prepare the data anew", .path.display()
+    )]
+    Starts {
+        /// The file.
+        path: PathBuf,
+        /// Tokens of the shard.
+        tokens: u64,
+    },
     /// A shard that is not what it was when it was opened.
     #[error(
         "{} {what}: it is not as it was when it was opened, which would change what is trained on; \

@@ -31,6 +31,18 @@ impl Dataset {
         Ok(dataset)
     }
 
+    /// The same, with the places at which documents begin, to keep them apart.
+    ///
+    /// # Errors
+    /// They were not recorded, or are damaged.
+    pub fn with_documents(mut self) -> Result<Self, DatasetError> {
+        let with =
+            |(index, shard): (u32, Shard)| Ok((index, shard.with_documents(&self.dir, index)?));
+        let shards = std::mem::take(&mut self.shards).into_iter();
+        self.shards = shards.map(with).collect::<Result<_, DatasetError>>()?;
+        Ok(self)
+    }
+
     fn agrees_with_description(&self) -> Result<(), DatasetError> {
         let Some(description) = &self.description else { return Ok(()) };
         let said: Vec<_> = description.shards.iter().map(|s| (s.index, s.samples)).collect();

@@ -1,8 +1,9 @@
 //! Token shards on disk: which samples a peer trains on, and how they become batches.
 //!
 //! A sample is 2,048 tokens. A shard is `train_000000.npy`, all its tokens as flat little-endian
-//! `u32`, beside `sample_ids_000000.npy`, one `u64` hash per sample, and for conversations
-//! `loss_mask_000000.npy`, one byte per token: 1 for what an answer is made of. All are
+//! `u32`, beside `sample_ids_000000.npy`, one `u64` hash per sample, for conversations
+//! `loss_mask_000000.npy`, one byte per token: 1 for what an answer is made of, and where they are
+//! recorded `documents_000000.npy`, the `u64` token at which each document begins. All are
 //! memory-mapped, so a shard may be far larger than memory. `dataset.json` says what they are.
 
 mod assignment;

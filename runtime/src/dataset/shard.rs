@@ -1,5 +1,5 @@
-//! One shard: `u32` tokens, the `u64` ids of its samples and, for conversations, the loss mask, all
-//! mapped.
+//! One shard: `u32` tokens, the `u64` ids of its samples, for conversations the loss mask and, when
+//! asked for, where documents begin, all mapped.
 
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,7 @@ pub struct Shard {
     tokens: NpyArray<u32>,
     ids: NpyArray<u64>,
     mask: Option<NpyArray<u8>>,
+    documents: Option<NpyArray<u64>>,
     samples: u64,
 }
 
@@ -59,7 +60,47 @@ impl Shard {
         if !token_count.is_multiple_of(SAMPLE_TOKENS) {
             return Err(DatasetError::NotWholeSamples { path, tokens: token_count });
         }
-        Ok(Self { path, tokens, ids, mask: None, samples: samples as u64 })
+        Ok(Self { path, tokens, ids, mask: None, documents: None, samples: samples as u64 })
+    }
+
+    /// The same shard `index` of `dir`, with the places at which documents begin.
+    ///
+    /// # Errors
+    /// They are not recorded, not ascending, or beyond the shard.
+    pub(super) fn with_documents(mut self, dir: &Path, index: u32) -> Result<Self, DatasetError> {
+        let path = documents_path(dir, index);
+        if !path.exists() {
+            return Err(DatasetError::NoDocuments { path });
+        }
+        let documents = NpyArray::<u64>::open(&path)?;
+        let (starts, tokens) = (documents.values(), self.samples * SAMPLE_TOKENS as u64);
+        let ascending = starts.windows(2).all(|pair| pair[0] < pair[1]);
+        if !ascending || starts.last().is_some_and(|&last| last >= tokens) {
+            return Err(DatasetError::Starts { path, tokens });
+        }
+        self.documents = Some(documents);
+        Ok(self)
+    }
+
+    /// Tokens at which documents begin, ascending, where the dataset was opened with them.
+    pub fn documents(&self) -> Option<&[u64]> {
+        self.documents.as_ref().map(NpyArray::values)
+    }
+
+    /// Places within one sample at which documents begin, ascending.
+    ///
+    /// # Errors
+    /// The dataset was opened without documents, or there are fewer samples.
+    pub(super) fn borders(
+        &self,
+        sample: u64,
+    ) -> Result<impl Iterator<Item = usize> + '_, DatasetError> {
+        let first = self.checked(sample)? as u64 * SAMPLE_TOKENS as u64;
+        let no_documents = || DatasetError::NoDocuments { path: self.path.clone() };
+        let starts = self.documents().ok_or_else(no_documents)?;
+        let starts = &starts[starts.partition_point(|&start| start < first)..];
+        let within = move |&start: &u64| (start - first) as usize;
+        Ok(starts.iter().map(within).take_while(|&place| place < SAMPLE_TOKENS))
     }
 
     /// The file of tokens.

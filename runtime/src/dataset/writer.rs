@@ -162,8 +162,13 @@ impl DatasetWriter {
 
     /// Notes that a document begins with the next token, where that is recorded.
     pub fn begin_document(&mut self) {
+        self.begin_document_at(0);
+    }
+
+    /// Notes that a document begins `ahead` tokens after the next one, where that is recorded.
+    pub fn begin_document_at(&mut self, ahead: usize) {
         let samples = self.open.as_ref().map_or(0, |open| open.ids.len());
-        let at = samples * SAMPLE_TOKENS as u64 + self.pending.len() as u64;
+        let at = samples * SAMPLE_TOKENS as u64 + (self.pending.len() + ahead) as u64;
         if let Some(documents) = &mut self.documents {
             documents.starts.push(at);
         }

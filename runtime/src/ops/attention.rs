@@ -60,10 +60,15 @@ pub fn temporary_bytes(storage: Storage, shape: Shape) -> usize {
 }
 
 /// `out[t, heads * head_dim]` and `lse[batch, heads, seq]` (natural log, of scaled scores) from
-/// `qkv[t, qkv_row]`, scale 1/sqrt(head_dim).
+/// `qkv[t, qkv_row]`, scale 1/sqrt(head_dim). A query sees the keys of its sequence from its own of
+/// `first_keys`, `[t]` (all of them where there are none), up to itself.
+///
+/// # Panics
+/// A first key comes after its query, or there are any on a GPU, whose kernels know none.
 pub fn forward(
     dev: &Device,
     shape: Shape,
+    first_keys: Option<View<'_, u32>>,
     qkv: View<'_, f32>,
     out: ViewMut<'_, f32>,
     lse: ViewMut<'_, f32>,
@@ -74,18 +79,30 @@ pub fn forward(
     assert_len("lse", lse.len(), shape.lse_len());
     match dev {
         Device::Cpu(_) => dev.install(|| {
-            cpu::forward(shape, qkv.on_host(), out.on_host(), lse.on_host());
+            let first_keys = first_keys_on_host(shape, first_keys);
+            cpu::forward(shape, first_keys, qkv.on_host(), out.on_host(), lse.on_host());
         }),
         Device::Gpu(gpu) => {
+            assert!(first_keys.is_none(), "attention on a GPU: rows are not divided");
             cuda::forward(gpu, shape, qkv.on_gpu(), out.on_gpu(), lse.on_gpu());
         }
     }
 }
 
+fn first_keys_on_host(shape: Shape, first_keys: Option<View<'_, u32>>) -> &[u32] {
+    let Some(first_keys) = first_keys else { return &[] };
+    assert_len("first_keys", first_keys.len(), shape.tokens());
+    first_keys.on_host()
+}
+
 /// Overwrites `dqkv` with the gradient of `qkv`, from the forward's inputs and results and `dout`.
+///
+/// # Panics
+/// As [`forward`].
 pub fn backward(
     dev: &Device,
     shape: Shape,
+    first_keys: Option<View<'_, u32>>,
     qkv: View<'_, f32>,
     out: View<'_, f32>,
     dout: View<'_, f32>,
@@ -101,9 +118,11 @@ pub fn backward(
     match dev {
         Device::Cpu(_) => dev.install(|| {
             let (qkv, out, dout) = (qkv.on_host(), out.on_host(), dout.on_host());
-            cpu::backward(shape, qkv, out, dout, lse.on_host(), dqkv.on_host());
+            let (first_keys, lse) = (first_keys_on_host(shape, first_keys), lse.on_host());
+            cpu::backward(shape, first_keys, qkv, out, dout, lse, dqkv.on_host());
         }),
         Device::Gpu(gpu) => {
+            assert!(first_keys.is_none(), "attention on a GPU: rows are not divided");
             let (qkv, out, dout) = (qkv.on_gpu(), out.on_gpu(), dout.on_gpu());
             cuda::backward(gpu, shape, qkv, out, dout, lse.on_gpu(), dqkv.on_gpu());
         }

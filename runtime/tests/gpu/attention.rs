@@ -17,13 +17,13 @@ fn outputs_and_gradients_are_those_of_the_cpu() {
             let dout = activations(dev, &random_bf16(out_len, 2));
             let mut out = dev.alloc_activations(out_len);
             let mut lse = dev.alloc(shape.lse_len());
-            attention::forward(dev, shape, qkv.view(), out.view_mut(), lse.view_mut());
+            attention::forward(dev, shape, None, qkv.view(), out.view_mut(), lse.view_mut());
             let attended = read(&out);
             // The backward pass reads what the forward pass kept, on either device rounded alike.
             out.write(&rounded(&attended));
             let mut dqkv = dev.alloc_activations(qkv.len());
             let (o, d, l) = (out.view(), dout.view(), lse.view());
-            attention::backward(dev, shape, qkv.view(), o, d, l, dqkv.view_mut());
+            attention::backward(dev, shape, None, qkv.view(), o, d, l, dqkv.view_mut());
             vec![
                 ("out", attended, BF16),
                 ("lse", read(&lse), 1e-5),

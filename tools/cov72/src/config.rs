@@ -12,7 +12,7 @@ use model::{MicroBatch, Preset};
 use runtime::Compute;
 use runtime::dataset::loader::Reading;
 use serde::{Deserialize, Serialize};
-use wire::{Genesis, Inner, ModelSpec, Objective, Outer, RunDescription, SignedRun};
+use wire::{Documents, Genesis, Inner, ModelSpec, Objective, Outer, RunDescription, SignedRun};
 
 use crate::attack::Plot;
 use crate::device::DeviceName;
@@ -40,6 +40,9 @@ pub(crate) struct Config {
     /// What counts towards the loss.
     #[serde(default)]
     pub(crate) objective: Objective,
+    /// What the borders between documents mean.
+    #[serde(default)]
+    pub(crate) documents: Documents,
     /// The model.
     pub(crate) model: ModelSpec,
     /// The inner loop.
@@ -160,6 +163,7 @@ impl Config {
             seed: 0,
             windows: preset.windows,
             objective: Objective::Pretrain,
+            documents: Documents::default(),
             model: preset.model.clone(),
             inner: preset.inner.clone(),
             outer: preset.outer.clone(),
@@ -203,6 +207,7 @@ impl Config {
             seed: run.seed,
             windows: WINDOWS_WITHOUT_END,
             objective: run.objective,
+            documents: run.documents,
             model: run.model.clone(),
             inner: run.inner.clone(),
             outer: run.outer.clone(),
@@ -251,7 +256,8 @@ impl Config {
     pub(crate) fn micro_batch(&self) -> MicroBatch {
         let tokens = self.node.micro_batch_samples * wire::protocol::SAMPLE_TOKENS;
         let recomputed_layers = self.node.recompute_layers;
-        MicroBatch { sequences: tokens / self.model.seq_len, recomputed_layers }
+        let document_masks = self.documents.masks;
+        MicroBatch { sequences: tokens / self.model.seq_len, recomputed_layers, document_masks }
     }
 
     /// Where to train.
@@ -313,7 +319,16 @@ impl Config {
         if self.node.tp == 0 {
             return refuse("node.tp", 0, "at least 1");
         }
+        if self.documents.train_eos && self.objective == Objective::Sft {
+            return Err(Failure::usage(
+                "documents.train_eos is for texts: of conversations the loss mask says what \
+                 counts, and the token that ends an answer always does; leave it out",
+            ));
+        }
         let device = self.device()?;
+        if self.documents.masks && device != DeviceName::Cpu {
+            return Err(model::ModelError::MasksOnGpu.into());
+        }
         if matches!(device, DeviceName::Cuda(_)) && self.node.tp != 1 {
             let rule = format!("1 on {device}: one process trains on one GPU");
             return refuse("node.tp", self.node.tp, &rule);

@@ -92,12 +92,14 @@ impl From<DatasetError> for Failure {
             | DatasetError::Occupied { .. }
             | DatasetError::NothingToWrite { .. }
             | DatasetError::NoMask { .. }
+            | DatasetError::NoDocuments { .. }
             | DatasetError::TokenBeyondVocabulary { .. } => Self::precondition(error),
             DatasetError::Header { .. }
             | DatasetError::Length { .. }
             | DatasetError::NotWholeSamples { .. }
             | DatasetError::TooShort { .. }
             | DatasetError::IdMismatch { .. }
+            | DatasetError::Starts { .. }
             | DatasetError::Changed { .. }
             | DatasetError::Description { .. }
             | DatasetError::Disagrees { .. } => Self::damaged(error),
@@ -119,6 +121,7 @@ impl From<ModelError> for Failure {
         match error {
             ModelError::Indivisible { .. }
             | ModelError::Unaligned { .. }
+            | ModelError::MasksOnGpu
             | ModelError::Layout(_) => Self::usage(error),
             ModelError::Runtime(RuntimeError::Gpu(ref gpu)) if gpu.is_precondition() => {
                 Self::precondition(error)

@@ -71,11 +71,11 @@ impl State {
         let Self { qkv, out, lse, dout, dqkv } = self;
         match pass {
             Pass::Forward => {
-                attention::forward(dev, shape, qkv.view(), out.view_mut(), lse.view_mut());
+                attention::forward(dev, shape, None, qkv.view(), out.view_mut(), lse.view_mut());
             }
             Pass::Backward => {
                 let (out, dout, lse) = (out.view(), dout.view(), lse.view());
-                attention::backward(dev, shape, qkv.view(), out, dout, lse, dqkv.view_mut());
+                attention::backward(dev, shape, None, qkv.view(), out, dout, lse, dqkv.view_mut());
             }
         }
     }

@@ -98,8 +98,10 @@ fn quick(bench: &GpuBench, id: &'static str) -> Result<Vec<Row>, BenchError> {
 fn rows(bench: &GpuBench, id: &'static str, cases: &[Case]) -> Result<Vec<Row>, BenchError> {
     let mut rows = Vec::new();
     for case in cases {
-        let micro =
-            MicroBatch { sequences: case.sequences, recomputed_layers: case.recomputed_layers };
+        let micro = MicroBatch {
+            recomputed_layers: case.recomputed_layers,
+            ..MicroBatch::from(case.sequences)
+        };
         let needs = MemoryPlan::new(&case.model, 1, micro, Storage::Gpu)?.gpu();
         let has = bench.gpu.facts().free_bytes;
         if needs as u64 > has {

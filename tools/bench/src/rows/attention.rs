@@ -31,13 +31,13 @@ impl Attention<'_> {
     fn forward(&self, qkv: &[f32], passed: &mut Passed) {
         let Passed { out, lse } = passed;
         let (out, lse) = ((&mut out[..]).into(), (&mut lse[..]).into());
-        attention::forward(self.device, self.shape, qkv.into(), out, lse);
+        attention::forward(self.device, self.shape, None, qkv.into(), out, lse);
     }
 
     fn backward(&self, qkv: &[f32], passed: &Passed, dout: &[f32], dqkv: &mut [f32]) {
         let (out, lse) = (passed.out[..].into(), passed.lse[..].into());
         let (qkv, dout, dqkv) = (qkv.into(), dout.into(), dqkv.into());
-        attention::backward(self.device, self.shape, qkv, out, dout, lse, dqkv);
+        attention::backward(self.device, self.shape, None, qkv, out, dout, lse, dqkv);
     }
 
     /// The first head of the first sequence, `[seq, head_dim]`, of rows of `width` values in which

@@ -34,6 +34,7 @@ pub(super) fn rows(bench: &Bench) -> Result<Vec<Row>, BenchError> {
         seq_len: SAMPLE_TOKENS,
         vocab: VOCAB,
         targets: Targets::Text { eos: Some(0) },
+        document_masks: false,
     };
     let fill = |batch: usize, [inputs, targets]: &mut [Vec<u32>; 2]| {
         dataset.fill_batch(&batches[batch % batches.len()], rules, inputs, targets)
@@ -73,6 +74,7 @@ fn ahead(
         seq_len: SAMPLE_TOKENS,
         vocab: VOCAB,
         targets: Targets::Text { eos: Some(0) },
+        document_masks: false,
     };
     let [mut inputs, mut targets] = [(); 2].map(|()| vec![0; SAMPLE_TOKENS]);
     let (mut direct, mut waited, mut equal) = (vec![0; SAMPLE_TOKENS], 0, true);

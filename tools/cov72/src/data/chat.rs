@@ -91,7 +91,7 @@ pub(super) fn run(args: ChatArgs) -> Result<(), Failure> {
         args.jsonl.iter().map(|path| inputs::bytes_of(path)).sum::<Result<u64, Failure>>()?;
     eprintln!("reading {bytes} bytes of conversations from {} file(s)", args.jsonl.len());
     let progress = inputs::byte_bar(bytes, 0);
-    let writer = DatasetWriter::create(&args.out, args.shard_tokens)?;
+    let writer = DatasetWriter::create(&args.out, args.shard_tokens)?.recording_documents(0);
     let mut sheet = Sheet::new(writer, args.seq_len, tokenizer.eos());
     for path in &args.jsonl {
         read_file(path, &template, &tokenizer, &mut sheet, &progress)?;
@@ -187,7 +187,7 @@ fn encode(template: &Template, tokenizer: &Tokenizer, messages: &[Message]) -> R
         tokens.push(tokenizer.eos());
         mask.push(u8::from(rendered.ends_with_an_answer()));
     }
-    Ok(Row { tokens, mask })
+    Ok(Row::new(tokens, mask))
 }
 
 /// Writes a file beside the shards, so that the folder can be read on its own.

@@ -100,7 +100,8 @@ pub(super) fn replay(
     })?;
     let own = assignment(run, &data, evidence.uid, judgement.evidence.window)?;
     let is_own = found.assigned.iter().all(|pair| own.samples().contains(&pair.sample));
-    let mut meter = LossMeter::new(&device, &run.model, &run.outer, MEASURED_STEP)?;
+    let mut meter = LossMeter::new(&device, &run.model, &run.outer, MEASURED_STEP)?
+        .with_document_masks(run.documents.masks);
     meter.take(replica.read().as_host().expect("replicas live on the CPU"));
     let samples = Samples::new(run, Arc::new(data));
     let assigned: Vec<u64> = found.assigned.iter().map(|pair| pair.sample).collect();

@@ -14,13 +14,19 @@ use crate::node::FirstParams;
 const LOCAL_WINDOWS: Windows =
     Windows { first_block: BlockNumber(0), blocks_per_window: 1, judge_blocks: 0 };
 
-/// The identity of a dataset on this machine.
+/// The identity of a dataset on this machine, with the places at which documents begin where it was
+/// opened with them.
 pub(crate) fn describe_dataset(dataset: &runtime::dataset::Dataset) -> Dataset {
     let shards = dataset.shards().map(|(_, shard)| Shard {
         samples: shard.samples(),
-        sample_ids: Digest(*blake3::hash(bytemuck::cast_slice(shard.ids())).as_bytes()),
+        sample_ids: digest(shard.ids()),
+        documents: shard.documents().map(digest),
     });
     Dataset { shards: shards.collect() }
+}
+
+fn digest(values: &[u64]) -> Digest {
+    Digest(*blake3::hash(bytemuck::cast_slice(values)).as_bytes())
 }
 
 /// The description of a run on this machine, for which its first parameters are drawn or read,
@@ -32,9 +38,9 @@ pub(crate) fn describe(
     known_root: Option<StateRoot>,
 ) -> Result<RunDescription, Failure> {
     let genesis_root = known_root.map_or_else(|| genesis_root(config), Ok)?;
-    let (objective, genesis) = (config.objective, config.genesis());
+    let (objective, genesis, documents) = (config.objective, config.genesis(), config.documents);
     Ok(RunDescription {
-        version: RunDescription::version_for(objective, genesis),
+        version: RunDescription::version_for(objective, genesis, documents),
         name: config.name.clone(),
         owner,
         seed: config.seed,
@@ -45,6 +51,7 @@ pub(crate) fn describe(
         dataset: describe_dataset(dataset),
         objective,
         genesis,
+        documents,
         genesis_root,
     })
 }
@@ -70,6 +77,7 @@ pub(crate) fn agree_with_network(
         inner: config.inner.clone(),
         outer: config.outer.clone(),
         objective: config.objective,
+        documents: config.documents,
         ..run.clone()
     };
     if let Some(found) = difference(run, &wanted) {
@@ -111,6 +119,7 @@ pub(super) fn difference(left: &RunDescription, right: &RunDescription) -> Optio
         // nobody anything.
         json["objective"] = run.objective.name().into();
         json["genesis"] = serde_json::to_value(run.genesis).expect("plain data");
+        json["documents"] = serde_json::to_value(run.documents).expect("plain data");
         json
     };
     let (left, right) = (json(left), json(right));

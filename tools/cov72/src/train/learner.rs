@@ -65,7 +65,11 @@ impl Learner {
     ) -> Result<Self, Failure> {
         let seq_len = run.model.seq_len;
         let sequences = hands.micro_batch_samples * wire::protocol::SAMPLE_TOKENS / seq_len;
-        let micro = MicroBatch { sequences, recomputed_layers: hands.recompute_layers };
+        let micro = MicroBatch {
+            sequences,
+            recomputed_layers: hands.recompute_layers,
+            document_masks: run.documents.masks,
+        };
         let (tp, threads) = (hands.tp, hands.threads);
         let trainer = match hands.gpu {
             None => Trainer::new(&run.model, tp, threads, micro)?.with_compute(hands.compute),

@@ -167,6 +167,7 @@ pub(crate) fn dataset(config: &Config, dir: &Path) -> Result<Dataset, Failure> {
     } else {
         Dataset::open(data)?
     };
+    let dataset = if config.documents.masks { dataset.with_documents()? } else { dataset };
     let vocab = dataset.description().map_or(0, |description| description.vocab);
     if vocab as usize > config.model.vocab {
         return Err(Failure::precondition(format!(

@@ -9,11 +9,17 @@ use crate::failure::Failure;
 /// How samples of `dataset` become what `run` trains on, and is judged by.
 pub(crate) fn rules(run: &RunDescription, dataset: &Dataset) -> BatchRules {
     let eos = dataset.description().and_then(|description| description.eos);
+    let eos = eos.filter(|_| !run.documents.train_eos);
     let targets = match run.objective {
         Objective::Pretrain => Targets::Text { eos },
         Objective::Sft => Targets::Answers,
     };
-    BatchRules { seq_len: run.model.seq_len, vocab: run.model.vocab as u32, targets }
+    BatchRules {
+        seq_len: run.model.seq_len,
+        vocab: run.model.vocab as u32,
+        targets,
+        document_masks: run.documents.masks,
+    }
 }
 
 /// Refuses data in which nothing says what an answer is, or in which the model's sequences would

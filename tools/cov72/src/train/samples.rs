@@ -41,6 +41,13 @@ pub(super) struct WindowSamples<'a> {
     pub(super) micro_batch_samples: usize,
 }
 
+impl WindowSamples<'_> {
+    fn samples(&self, step: u32, micro: usize) -> &[u64] {
+        let first = micro * self.micro_batch_samples;
+        &self.lessons[step as usize].samples[first..first + self.micro_batch_samples]
+    }
+}
+
 impl BatchSource for WindowSamples<'_> {
     fn micro_batches(&self) -> usize {
         self.batch_samples / self.micro_batch_samples
@@ -54,8 +61,7 @@ impl BatchSource for WindowSamples<'_> {
         targets: &mut [u32],
     ) -> Result<(), String> {
         let lesson = &self.lessons[step as usize];
-        let first = micro * self.micro_batch_samples;
-        let samples = &lesson.samples[first..first + self.micro_batch_samples];
+        let samples = self.samples(step, micro);
         let position = (step as usize * self.micro_batches() + micro) * self.micro_batch_samples;
         let read = tokens.chunks_exact_mut(SAMPLE_TOKENS).zip(position..);
         let mut is_read = true;
@@ -74,5 +80,16 @@ impl BatchSource for WindowSamples<'_> {
             });
         }
         Ok(())
+    }
+
+    fn fill_first_keys(
+        &self,
+        step: u32,
+        micro: usize,
+        first_keys: &mut [u32],
+    ) -> Result<(), String> {
+        let samples = self.samples(step, micro);
+        let filled = self.dataset.fill_first_keys(samples, self.rules.seq_len, first_keys);
+        filled.map_err(|error| error.to_string())
     }
 }

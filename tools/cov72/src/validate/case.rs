@@ -38,6 +38,11 @@ impl SampleSource for Samples {
         let filled = self.dataset.fill_batch(&[sample], self.rules, tokens, targets);
         filled.map_err(|error| error.to_string())
     }
+
+    fn fill_first_keys(&self, sample: u64, first_keys: &mut [u32]) -> Result<(), String> {
+        let filled = self.dataset.fill_first_keys(&[sample], self.rules.seq_len, first_keys);
+        filled.map_err(|error| error.to_string())
+    }
 }
 
 /// One peer of the window.

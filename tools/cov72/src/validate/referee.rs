@@ -80,7 +80,8 @@ impl Referee {
         scoring: Scoring,
     ) -> Result<Self, Failure> {
         let run = &node.run;
-        let meter = LossMeter::new(device, &run.model, &run.outer, MEASURED_STEP)?;
+        let meter = LossMeter::new(device, &run.model, &run.outer, MEASURED_STEP)?
+            .with_document_masks(run.documents.masks);
         let terms = Terms { burn_uid: node.burn_uid(), ..Terms::default() };
         let snapshot = recall(scoring.archive.as_ref(), terms)?;
         // Nobody else can sign this, and whoever has the key can again.

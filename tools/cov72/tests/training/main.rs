@@ -2,6 +2,7 @@
 
 mod chat;
 mod contract;
+mod documents;
 #[cfg(unix)]
 mod kill;
 mod refusals;

@@ -4,14 +4,21 @@
 /// Rows that are still filled. Short conversations fill what long ones leave.
 const OPEN_ROWS: usize = 64;
 
-/// Tokens of a conversation, or of a row of them, with the loss mask of each.
+/// Tokens of a conversation, or of several one behind the other, with the loss mask of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) tokens: Vec<u32>,
     pub(super) mask: Vec<u8>,
+    /// Where each conversation begins.
+    pub(super) starts: Vec<usize>,
 }
 
 impl Row {
+    /// One conversation.
+    pub(super) fn new(tokens: Vec<u32>, mask: Vec<u8>) -> Self {
+        Self { tokens, mask, starts: vec![0] }
+    }
+
     /// Tokens.
     pub(super) fn len(&self) -> usize {
         self.tokens.len()
@@ -26,6 +33,7 @@ impl Row {
     pub(super) fn truncate(&mut self, tokens: usize) {
         self.tokens.truncate(tokens);
         self.mask.truncate(tokens);
+        self.starts.retain(|&start| start < tokens);
     }
 
     /// Whether there is something to learn: the first token of a row is never a target.
@@ -33,7 +41,10 @@ impl Row {
         self.mask.iter().skip(1).any(|&mask| mask != 0)
     }
 
-    fn append(&mut self, more: &Row) {
+    /// Puts the conversations of another one behind these.
+    pub(super) fn append(&mut self, more: &Row) {
+        let length = self.len();
+        self.starts.extend(more.starts.iter().map(|start| length + start));
         self.tokens.extend_from_slice(&more.tokens);
         self.mask.extend_from_slice(&more.mask);
     }
@@ -83,7 +94,7 @@ mod tests {
     use super::*;
 
     fn row(token: u32, length: usize) -> Row {
-        Row { tokens: vec![token; length], mask: vec![(token % 2) as u8; length] }
+        Row::new(vec![token; length], vec![(token % 2) as u8; length])
     }
 
     #[test]
@@ -95,6 +106,7 @@ mod tests {
         let full = packer.add(row(4, 1)).unwrap();
         assert_eq!(full.tokens, [2, 2, 2, 2, 2, 2, 2, 3, 3, 4]);
         assert_eq!(full.mask, [0, 0, 0, 0, 0, 0, 0, 1, 1, 0]);
+        assert_eq!(full.starts, [0, 7, 9]);
         assert_eq!(packer.add(row(5, 10)), Some(row(5, 10)));
         assert_eq!(packer.finish(), [row(1, 6)]);
     }

@@ -56,13 +56,18 @@ impl Sheet {
 
     fn write(&mut self, row: &Row) -> Result<(), Failure> {
         let missing = self.row_tokens - row.len();
-        self.sample.tokens.extend_from_slice(&row.tokens);
-        self.sample.mask.extend_from_slice(&row.mask);
+        self.sample.append(row);
         self.pad(missing);
         if self.sample.len() == SAMPLE_TOKENS {
-            self.writer.push_masked(&self.sample.tokens, &self.sample.mask)?;
-            self.sample.truncate(0);
+            self.write_sample()?;
         }
+        Ok(())
+    }
+
+    fn write_sample(&mut self) -> Result<(), Failure> {
+        self.sample.starts.iter().for_each(|&start| self.writer.begin_document_at(start));
+        self.writer.push_masked(&self.sample.tokens, &self.sample.mask)?;
+        self.sample.truncate(0);
         Ok(())
     }
 
@@ -79,7 +84,7 @@ impl Sheet {
         open.iter().try_for_each(|row| self.write(row))?;
         if self.sample.len() > 0 {
             self.pad(SAMPLE_TOKENS - self.sample.len());
-            self.writer.push_masked(&self.sample.tokens, &self.sample.mask)?;
+            self.write_sample()?;
         }
         Ok((self.writer, self.counts))
     }
