@@ -6,6 +6,8 @@ use std::time::Duration;
 use rusqlite::ErrorCode;
 use wire::{BlockNumber, Hotkey, Netuid, Uid};
 
+use crate::wallet::WalletFault;
+
 /// Why the chain did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ChainError {
@@ -97,6 +99,31 @@ pub enum ChainError {
     /// Block time of zero.
     #[error("a chain cannot make a block every 0 ms: give a block time, or blocks on demand")]
     NoBlockTime,
+    /// The chain's runtime lost or renamed something.
+    #[error("the chain's runtime has no {name}: update cov72 to one made for this runtime")]
+    NoSuchName {
+        /// Kind, pallet and name.
+        name: String,
+    },
+    /// The chain's runtime takes other arguments.
+    #[error(
+        "the chain's runtime takes other arguments for {call} ({fault}): update cov72 to one \
+             made for this runtime"
+    )]
+    OtherArguments {
+        /// Kind, pallet and name.
+        call: String,
+        /// Where they differ.
+        fault: String,
+    },
+    /// A wallet's file that cannot be used.
+    #[error("{} {fault}", .path.display())]
+    Wallet {
+        /// The file.
+        path: PathBuf,
+        /// What is the matter, and what to do.
+        fault: WalletFault,
+    },
     /// There is no chain in this place.
     #[error("{} is not there: create the dev chain first, or correct its path", .path.display())]
     Missing {

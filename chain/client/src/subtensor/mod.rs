@@ -1,0 +1,16 @@
+//! Bittensor's chain, by name: what a node says to it and how its answers read.
+//!
+//! The runtime is upgraded without a warning, and indices move when it is. So nothing here is
+//! generated at build time: calls, storage items and errors are looked up by name in the metadata
+//! that the chain itself hands out, and a name that is gone is reported by that name. Nothing here
+//! opens a connection.
+
+mod call;
+mod fields;
+mod refusal;
+mod vocabulary;
+
+pub use call::Call;
+pub use fields::{FIELD_BYTES_MAX, FIELDS_MAX, note_of};
+pub use refusal::Refusal;
+pub use vocabulary::missing_names;
