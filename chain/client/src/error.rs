@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::ErrorCode;
-use wire::{BlockNumber, Hotkey, Netuid, Uid};
+use wire::{BlockNumber, ForeignText, Hotkey, Netuid, Uid};
 
+use crate::subtensor::Refusal;
 use crate::wallet::WalletFault;
 
 /// Why the chain did not do what was asked.
@@ -115,6 +116,51 @@ pub enum ChainError {
         call: String,
         /// Where they differ.
         fault: String,
+    },
+    /// No node of the chain answers.
+    #[error("no node of the chain answers ({fault}): check the connection and network.endpoints")]
+    Unreachable {
+        /// What happened last.
+        fault: ForeignText,
+    },
+    /// A node of another chain.
+    #[error(
+        "{endpoint} belongs to the chain with genesis {found}, but this network's is {wanted}: \
+             correct network.endpoints or network.genesis"
+    )]
+    OtherChain {
+        /// The node.
+        endpoint: String,
+        /// The configured genesis.
+        wanted: ForeignText,
+        /// The genesis there.
+        found: ForeignText,
+    },
+    /// A node's answer that does not read.
+    #[error(
+        "the chain's node answered {what} with what does not read ({fault}): name another \
+             endpoint first"
+    )]
+    Answer {
+        /// The question.
+        what: String,
+        /// What is wrong.
+        fault: ForeignText,
+    },
+    /// The chain's rules refuse.
+    #[error("{refusal}")]
+    Refused {
+        /// Why, and what to do.
+        refusal: Refusal,
+    },
+    /// A transaction of which it is not known whether it took effect.
+    #[error("a transaction is in no block up to {seen} after {} s: look whether it took effect \
+             before sending it again", .after.as_secs_f64())]
+    Unsettled {
+        /// The newest block that was searched.
+        seen: u64,
+        /// How long it took.
+        after: Duration,
     },
     /// A wallet's file that cannot be used.
     #[error("{} {fault}", .path.display())]
