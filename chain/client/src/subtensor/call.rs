@@ -75,13 +75,24 @@ impl Call {
         if found.and_then(|pallet| pallet.call_variant_by_name(self.name)).is_none() {
             return Err(ChainError::NoSuchName { name: self.full_name() });
         }
-        let arguments = Composite::named(self.arguments.clone());
-        encode_call_data(self.pallet, self.name, &arguments, metadata, metadata.types()).map_err(
-            |fault| ChainError::OtherArguments { call: self.full_name(), fault: fault.to_string() },
-        )
+        encode_call_data(self.pallet, self.name, &self.arguments(), metadata, metadata.types())
+            .map_err(|fault| ChainError::OtherArguments {
+                call: self.full_name(),
+                fault: fault.to_string(),
+            })
     }
 
-    fn full_name(&self) -> String {
+    /// Pallet and name.
+    pub fn names(&self) -> (&'static str, &'static str) {
+        (self.pallet, self.name)
+    }
+
+    /// The arguments, by name.
+    pub(super) fn arguments(&self) -> Composite<()> {
+        Composite::named(self.arguments.clone())
+    }
+
+    pub(super) fn full_name(&self) -> String {
         format!("call {}.{}", self.pallet, self.name)
     }
 }

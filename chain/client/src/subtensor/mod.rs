@@ -5,14 +5,19 @@
 //! that the chain itself hands out, and a name that is gone is reported by that name.
 
 mod call;
+mod client;
 mod connection;
+mod description;
 mod fields;
 mod refusal;
 mod rpc;
+mod sender;
+mod state;
 pub mod submission;
 mod vocabulary;
 
 pub use call::Call;
+pub use client::{Subtensor, SubtensorOptions};
 pub use connection::Connection;
 pub use fields::{FIELD_BYTES_MAX, FIELDS_MAX, note_of};
 pub use refusal::Refusal;

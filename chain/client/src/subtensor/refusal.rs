@@ -26,6 +26,8 @@ pub enum Refusal {
     NotRegistered,
     /// The hotkey has a seat already.
     AlreadyRegistered,
+    /// All seats are taken by somebody who may not be pushed out yet.
+    SeatsTaken,
     /// The subnet does not exist.
     NoSubnet,
     /// The subnet sells no seats.
@@ -80,6 +82,7 @@ impl Refusal {
             | "HotKeyNotRegisteredInNetwork"
             | "AccountNotAllowedCommit" => Self::NotRegistered,
             "HotKeyAlreadyRegisteredInSubNet" => Self::AlreadyRegistered,
+            "NoNeuronIdAvailable" => Self::SeatsTaken,
             "SubnetNotExists" | "MechanismDoesNotExist" => Self::NoSubnet,
             "SubNetRegistrationDisabled" => Self::RegistrationClosed,
             "RegistrationPriceLimitExceeded" => Self::PriceAboveLimit,
@@ -145,6 +148,9 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Self::NotRegistered => "the hotkey has no seat: buy one with its coldkey",
             Self::AlreadyRegistered => "the hotkey has a seat already: go on with it",
+            Self::SeatsTaken => {
+                "all seats are taken by newcomers: wait for one, or use another netuid"
+            }
             Self::NoSubnet => "there is no such subnet: correct the netuid",
             Self::RegistrationClosed => "the subnet sells no seats now: ask its owner when",
             Self::PriceAboveLimit => "a seat costs more than the limit: wait, or raise the limit",

@@ -10,7 +10,7 @@ const CALLS: [(&str, &str); 3] = [
     ("Commitments", "set_commitment"),
 ];
 /// Stored items: pallet and name.
-const ITEMS: [(&str, &str); 11] = [
+const ITEMS: [(&str, &str); 16] = [
     ("SubtensorModule", "Uids"),
     ("SubtensorModule", "Keys"),
     ("SubtensorModule", "SubnetworkN"),
@@ -21,12 +21,12 @@ const ITEMS: [(&str, &str); 11] = [
     ("SubtensorModule", "WeightsSetRateLimit"),
     ("SubtensorModule", "CommitRevealWeightsEnabled"),
     ("SubtensorModule", "Burn"),
+    ("SubtensorModule", "BlockAtRegistration"),
+    ("SubtensorModule", "TotalHotkeyAlpha"),
+    ("SubtensorModule", "WeightsVersionKey"),
+    ("System", "Account"),
+    ("Timestamp", "Now"),
     ("Commitments", "CommitmentOf"),
-];
-/// Questions to the runtime: trait and method.
-const QUESTIONS: [(&str, &str); 2] = [
-    ("SubnetInfoRuntimeApi", "get_metagraph"),
-    ("SubnetInfoRuntimeApi", "get_selective_metagraph"),
 ];
 /// Errors that are told apart: pallet and name.
 const ERRORS: [(&str, &str); 12] = [
@@ -61,10 +61,6 @@ pub fn missing_names(metadata: &Metadata) -> Vec<String> {
     look("stored item", &ITEMS, &|owner, name| {
         let storage = pallet(owner).and_then(|pallet| pallet.storage());
         storage.is_some_and(|storage| storage.entry_by_name(name).is_some())
-    });
-    look("question", &QUESTIONS, &|owner, name| {
-        let questions = metadata.runtime_api_trait_by_name(owner);
-        questions.is_some_and(|questions| questions.method_by_name(name).is_some())
     });
     look("error", &ERRORS, &|owner, name| {
         let errors = pallet(owner).and_then(|pallet| pallet.error_variants());

@@ -15,6 +15,7 @@ pub(crate) type Refused = (i64, String, String);
 
 /// What becomes of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "not every test makes every trouble")]
 pub(crate) enum Frames {
     /// It arrives.
     Whole,
@@ -95,6 +96,7 @@ impl Drop for Server {
 }
 
 async fn serve(stream: TcpStream, desk: Arc<Desk>) -> Option<()> {
+    stream.set_nodelay(true).ok()?;
     let mut handshake = Handshake::new(stream.compat());
     let key = handshake.receive_request().await.ok()?.key();
     handshake.send_response(&Response::Accept { key, protocol: None }).await.ok()?;
