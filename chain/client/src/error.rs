@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::ErrorCode;
-use wire::{BlockNumber, Hotkey, Netuid, Uid};
+use wire::{BlockNumber, ForeignText, Hotkey, Netuid, Uid};
+
+use crate::subtensor::Refusal;
+use crate::wallet::WalletFault;
 
 /// Why the chain did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +100,76 @@ pub enum ChainError {
     /// Block time of zero.
     #[error("a chain cannot make a block every 0 ms: give a block time, or blocks on demand")]
     NoBlockTime,
+    /// The chain's runtime lost or renamed something.
+    #[error("the chain's runtime has no {name}: update cov72 to one made for this runtime")]
+    NoSuchName {
+        /// Kind, pallet and name.
+        name: String,
+    },
+    /// The chain's runtime takes other arguments.
+    #[error(
+        "the chain's runtime takes other arguments for {call} ({fault}): update cov72 to one \
+             made for this runtime"
+    )]
+    OtherArguments {
+        /// Kind, pallet and name.
+        call: String,
+        /// Where they differ.
+        fault: String,
+    },
+    /// No node of the chain answers.
+    #[error("no node of the chain answers ({fault}): check the connection and network.endpoints")]
+    Unreachable {
+        /// What happened last.
+        fault: ForeignText,
+    },
+    /// A node of another chain.
+    #[error(
+        "{endpoint} belongs to the chain with genesis {found}, but this network's is {wanted}: \
+             correct network.endpoints or network.genesis"
+    )]
+    OtherChain {
+        /// The node.
+        endpoint: String,
+        /// The configured genesis.
+        wanted: ForeignText,
+        /// The genesis there.
+        found: ForeignText,
+    },
+    /// A node's answer that does not read.
+    #[error(
+        "the chain's node answered {what} with what does not read ({fault}): name another \
+             endpoint first"
+    )]
+    Answer {
+        /// The question.
+        what: String,
+        /// What is wrong.
+        fault: ForeignText,
+    },
+    /// The chain's rules refuse.
+    #[error("{refusal}")]
+    Refused {
+        /// Why, and what to do.
+        refusal: Refusal,
+    },
+    /// A transaction of which it is not known whether it took effect.
+    #[error("a transaction is in no block up to {seen} after {} s: look whether it took effect \
+             before sending it again", .after.as_secs_f64())]
+    Unsettled {
+        /// The newest block that was searched.
+        seen: u64,
+        /// How long it took.
+        after: Duration,
+    },
+    /// A wallet's file that cannot be used.
+    #[error("{} {fault}", .path.display())]
+    Wallet {
+        /// The file.
+        path: PathBuf,
+        /// What is the matter, and what to do.
+        fault: WalletFault,
+    },
     /// There is no chain in this place.
     #[error("{} is not there: create the dev chain first, or correct its path", .path.display())]
     Missing {

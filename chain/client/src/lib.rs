@@ -10,7 +10,9 @@ mod error;
 mod ledger;
 mod notes;
 mod seats;
+pub mod subtensor;
 mod votes;
+pub mod wallet;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

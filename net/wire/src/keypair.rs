@@ -2,6 +2,7 @@
 //!
 //! The key is the node's hotkey on the chain (32-byte seed, expanded as Bittensor's wallets do);
 //! the signing context is our own, so that a signature made here can never pass for a transaction.
+//! Transactions have a method, and a context, to themselves.
 
 use std::fmt;
 
@@ -11,6 +12,9 @@ use schnorrkel::{ExpansionMode, MiniSecretKey, PublicKey};
 
 use crate::protocol::SIGNING_CONTEXT;
 use crate::{Hotkey, Signature};
+
+/// The context in which chains made with Substrate verify transactions.
+const CHAIN_CONTEXT: &[u8] = b"substrate";
 
 /// A hotkey with its secret. It has no `Display`, and its `Debug` shows the public half only.
 #[derive(Clone)]
@@ -39,7 +43,17 @@ impl Keypair {
     /// randomness would only guard against faulty hardware. The multi-signatures of the library,
     /// which do need it, are not used.
     pub fn sign(&self, message: &[u8]) -> Signature {
-        let transcript = attach_rng(signing_context(SIGNING_CONTEXT).bytes(message), NoEntropy);
+        self.sign_in(SIGNING_CONTEXT, message)
+    }
+
+    /// Signs the payload of a transaction on the chain, which acts in this key's name there. The
+    /// same payload gives the same bytes, as in [`Keypair::sign`].
+    pub fn sign_transaction(&self, payload: &[u8]) -> Signature {
+        self.sign_in(CHAIN_CONTEXT, payload)
+    }
+
+    fn sign_in(&self, context: &[u8], message: &[u8]) -> Signature {
+        let transcript = attach_rng(signing_context(context).bytes(message), NoEntropy);
         Signature(self.secret.sign(transcript).to_bytes())
     }
 }
@@ -122,6 +136,16 @@ mod tests {
         let signature = chain.sign_simple(b"substrate", b"message");
         let signature = Signature(signature.to_bytes());
         assert!(!verify(Keypair::from_seed([1; 32]).hotkey(), b"message", &signature));
+    }
+
+    #[test]
+    fn a_transaction_is_signed_in_the_chains_context_and_in_no_other() {
+        let key = Keypair::from_seed([1; 32]);
+        let signature = key.sign_transaction(b"payload");
+        let public = PublicKey::from_bytes(&key.hotkey().0).unwrap();
+        let theirs = schnorrkel::Signature::from_bytes(&signature.0).unwrap();
+        assert!(public.verify_simple(b"substrate", b"payload", &theirs).is_ok());
+        assert!(!verify(key.hotkey(), b"payload", &signature));
     }
 
     #[test]
