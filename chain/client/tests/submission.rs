@@ -57,7 +57,7 @@ impl State {
                 && spec_version == u64::from(self.spec_version)
                 && number > from
                 && number <= from + MORTAL_BLOCKS;
-            if is_valid && self.draw.next_u32() % 3 > 0 {
+            if is_valid && !self.draw.next_u32().is_multiple_of(3) {
                 (self.nonce, self.effects) = (self.nonce + 1, self.effects + 1);
                 block.push(transaction);
             } else if nonce >= self.nonce {

@@ -23,8 +23,8 @@ pub const CONTRIBUTION_VERSION: u16 = 1;
 /// Changing this breaks every signed run description.
 pub const RUN_MAGIC: [u8; 8] = *b"COV72RUN";
 
-/// Newest version of the run description. Version 1 has neither objective nor genesis, version 2 has
-/// no documents; a run that needs none of them is written so, and keeps its id.
+/// Newest version of the run description. Version 1 has neither objective nor genesis, version 2
+/// has no documents; a run that needs none of them is written so, and keeps its id.
 /// Changing this breaks the reading of every newer description.
 pub const RUN_VERSION: u16 = 3;
 

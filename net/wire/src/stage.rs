@@ -33,7 +33,8 @@ pub enum Genesis {
     Given,
 }
 
-/// What the borders between documents mean: nothing, as in the published run, unless said otherwise.
+/// What the borders between documents mean: nothing, as in the published run, unless said
+/// otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Documents {

@@ -2,8 +2,8 @@
 //!
 //! The target of a token is its successor within the row. The last of a row has none, and what is
 //! no target by [`Targets`] is none here: both are [`IGNORE`]. So is the first token of a document
-//! where documents are kept apart; then each token has a *first key*, the first place of its row that
-//! it attends to. Buffers are the caller's; nothing is allocated.
+//! where documents are kept apart; then each token has a *first key*, the first place of its row
+//! that it attends to. Buffers are the caller's; nothing is allocated.
 
 use super::{Dataset, DatasetError, SAMPLE_TOKENS, Shard};
 

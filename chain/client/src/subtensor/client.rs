@@ -195,6 +195,30 @@ impl Subtensor {
         Ok(found.map(commitment))
     }
 
+    /// All seats at a block, in uid order.
+    fn neurons_at(&self, at: &BlockHash, netuid: Netuid) -> Result<Vec<Neuron>, ChainError> {
+        let question = ("SubnetInfoRuntimeApi", "get_metagraph");
+        let answer =
+            self.state.question::<Option<TheirMetagraph>>(at, question, vec![of_netuid(netuid)]);
+        let theirs = match answer? {
+            Some(Some(theirs)) => theirs,
+            Some(None) | None => self.seats_one_by_one(at, netuid)?,
+        };
+        let seat = |(at, hotkey): (usize, &AccountId32)| {
+            let number = |list: &[u64]| BlockNumber(list.get(at).copied().unwrap_or(0));
+            Neuron {
+                uid: Uid(at as u16),
+                hotkey: Hotkey(hotkey.0),
+                stake_rao: theirs.total_stake.get(at).copied().unwrap_or(0),
+                registered_block: number(&theirs.block_at_registration),
+                last_update: number(&theirs.last_update),
+                validator_permit: theirs.validator_permit.get(at).copied().unwrap_or(false),
+            }
+        };
+        let hotkeys = theirs.hotkeys.iter().take(u16::MAX.into()).enumerate();
+        Ok(hotkeys.map(seat).collect())
+    }
+
     /// The seats by single items, for runtimes that give no subnet in one look. Stake is that on
     /// this subnet only.
     fn seats_one_by_one(
@@ -365,29 +389,17 @@ impl Chain for Subtensor {
 
     fn metagraph(&self, netuid: Netuid) -> Result<Metagraph, ChainError> {
         let newest = self.newest()?;
-        let question = ("SubnetInfoRuntimeApi", "get_metagraph");
-        let answer = self.state.question::<Option<TheirMetagraph>>(
-            &newest.hash,
-            question,
-            vec![of_netuid(netuid)],
-        );
-        let theirs = match answer? {
-            Some(Some(theirs)) => theirs,
-            Some(None) | None => self.seats_one_by_one(&newest.hash, netuid)?,
-        };
-        let seat = |(at, hotkey): (usize, &AccountId32)| {
-            let number = |list: &[u64]| BlockNumber(list.get(at).copied().unwrap_or(0));
-            Neuron {
-                uid: Uid(at as u16),
-                hotkey: Hotkey(hotkey.0),
-                stake_rao: theirs.total_stake.get(at).copied().unwrap_or(0),
-                registered_block: number(&theirs.block_at_registration),
-                last_update: number(&theirs.last_update),
-                validator_permit: theirs.validator_permit.get(at).copied().unwrap_or(false),
-            }
-        };
-        let hotkeys = theirs.hotkeys.iter().take(u16::MAX.into()).enumerate();
-        Ok(Metagraph { block: newest.head.number, neurons: hotkeys.map(seat).collect() })
+        Ok(Metagraph { block: newest.head.number, neurons: self.neurons_at(&newest.hash, netuid)? })
+    }
+
+    fn stakes_at(
+        &self,
+        netuid: Netuid,
+        block: BlockNumber,
+    ) -> Result<Vec<(Hotkey, u64)>, ChainError> {
+        let neurons = self.neurons_at(&self.state.hash(block.0)?, netuid)?;
+        let validators = neurons.iter().filter(|neuron| neuron.validator_permit);
+        Ok(validators.map(|neuron| (neuron.hotkey, neuron.stake_rao)).collect())
     }
 
     fn set_weights(

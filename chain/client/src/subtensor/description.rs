@@ -18,6 +18,9 @@ use super::submission::{MORTAL_BLOCKS, Mark};
 use super::{Call, missing_names};
 use crate::ChainError;
 
+/// A stored item: its key, its type, and what stands for it where nothing is stored.
+pub(super) type Item<'a> = (Vec<u8>, u32, Option<&'a [u8]>);
+
 /// A version of the chain's runtime.
 pub(super) struct Description {
     metadata: ArcMetadata,
@@ -54,7 +57,7 @@ impl Description {
         pallet: &str,
         name: &str,
         keys: &[Value],
-    ) -> Result<(Vec<u8>, u32, Option<&[u8]>), ChainError> {
+    ) -> Result<Item<'_>, ChainError> {
         let metadata = self.metadata();
         let storage = metadata.pallet_by_name(pallet).and_then(|pallet| pallet.storage());
         let entry = storage.and_then(|storage| storage.entry_by_name(name));
