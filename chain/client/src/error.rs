@@ -118,7 +118,7 @@ pub enum ChainError {
         fault: String,
     },
     /// No node of the chain answers.
-    #[error("no node of the chain answers ({fault}): check the connection and network.endpoints")]
+    #[error("no node of the chain answers ({fault}): check the connection and chain.endpoints")]
     Unreachable {
         /// What happened last.
         fault: ForeignText,
@@ -126,7 +126,7 @@ pub enum ChainError {
     /// A node of another chain.
     #[error(
         "{endpoint} belongs to the chain with genesis {found}, but this network's is {wanted}: \
-             correct network.endpoints or network.genesis"
+             correct chain.endpoints or chain.genesis"
     )]
     OtherChain {
         /// The node.
