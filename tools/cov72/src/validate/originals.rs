@@ -32,7 +32,9 @@ pub(super) struct Originals {
 }
 
 impl Originals {
-    /// Of the contributions that were last looked at, those of `uids` count in the end.
+    /// Of the contributions that were last looked at, those of `uids` count in the end, by the
+    /// manifest that does: this validator's own choice is no more than a proposal. Nobody's do
+    /// until then.
     pub(super) fn count(&mut self, uids: &BTreeSet<Uid>) {
         self.last.iter_mut().for_each(|last| last.counted = uids.contains(&last.uid));
     }
