@@ -110,8 +110,8 @@ pub(super) struct Difference {
     pub(super) right: String,
 }
 
-/// The first key in which two descriptions differ. The genesis root comes last, for it differs as a
-/// consequence of others.
+/// The first key in which two descriptions differ: that of documents before the shards, and the
+/// genesis root last, for these differ as a consequence of others.
 pub(super) fn difference(left: &RunDescription, right: &RunDescription) -> Option<Difference> {
     let json = |run: &RunDescription| {
         let mut json = serde_json::to_value(run).expect("a description is plain data");
@@ -125,7 +125,9 @@ pub(super) fn difference(left: &RunDescription, right: &RunDescription) -> Optio
     let (left, right) = (json(left), json(right));
     let mut same_genesis = right.clone();
     same_genesis["genesis_root"] = left["genesis_root"].clone();
-    differ(&left, &same_genesis, "").or_else(|| differ(&left, &right, ""))
+    differ(&left["documents"], &right["documents"], "documents")
+        .or_else(|| differ(&left, &same_genesis, ""))
+        .or_else(|| differ(&left, &right, ""))
 }
 
 fn differ(left: &Value, right: &Value, path: &str) -> Option<Difference> {
