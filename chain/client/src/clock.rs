@@ -3,6 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use wire::BlockNumber;
+
+use crate::{Chain, ChainError, Head};
+
 /// A source of time.
 pub trait Clock: Send + Sync {
     /// Milliseconds since 1970.
@@ -10,6 +14,30 @@ pub trait Clock: Send + Sync {
 
     /// Returns after `duration` has passed on this clock.
     fn sleep(&self, duration: Duration);
+}
+
+/// Waits until the head of `chain` is `block` or later; looks again after `pause`, which is told
+/// the time, or when `timeout` is over.
+pub(crate) fn wait_for_block(
+    chain: &dyn Chain,
+    clock: &dyn Clock,
+    block: BlockNumber,
+    timeout: Duration,
+    pause: impl Fn(u64) -> Duration,
+) -> Result<Head, ChainError> {
+    let deadline_ms = clock.now_ms().saturating_add(timeout.as_millis() as u64);
+    loop {
+        let head = chain.head()?;
+        if head.number >= block {
+            return Ok(head);
+        }
+        let now_ms = clock.now_ms();
+        if now_ms >= deadline_ms {
+            let (wanted, head, after) = (block, head.number, timeout);
+            return Err(ChainError::BlockTimeout { wanted, head, after });
+        }
+        clock.sleep(pause(now_ms).min(Duration::from_millis(deadline_ms - now_ms)));
+    }
 }
 
 /// The machine's clock.

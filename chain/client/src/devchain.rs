@@ -13,9 +13,10 @@ use std::time::Duration;
 use rusqlite::Transaction;
 use wire::{BlockNumber, Hotkey, Keypair, Netuid, Uid};
 
+use crate::clock::wait_for_block;
 use crate::ledger::{Fault, Ledger, Settings};
 use crate::{Chain, ChainError, ChainLimits, Clock, Commitment, Head, Metagraph, Weights};
-use crate::{notes, seats, votes};
+use crate::{notes, seats, stakes_of, votes};
 
 /// Nominal time between blocks on demand, so that timestamps grow as on a real chain.
 const ON_DEMAND_BLOCK_MS: u64 = 12_000;
@@ -172,25 +173,12 @@ impl Chain for DevChain {
     }
 
     fn wait_for_block(&self, block: BlockNumber, timeout: Duration) -> Result<Head, ChainError> {
-        let deadline_ms = self.clock.now_ms().saturating_add(timeout.as_millis() as u64);
-        loop {
-            let head = self.head()?;
-            if head.number >= block {
-                return Ok(head);
+        wait_for_block(self, &*self.clock, block, timeout, |now_ms| match self.options().blocks {
+            Blocks::OnDemand => POLL,
+            Blocks::EveryMs(_) => {
+                Duration::from_millis(self.time_ms(block).saturating_sub(now_ms).max(1))
             }
-            let now_ms = self.clock.now_ms();
-            if now_ms >= deadline_ms {
-                let (wanted, head, after) = (block, head.number, timeout);
-                return Err(ChainError::BlockTimeout { wanted, head, after });
-            }
-            let pause = match self.options().blocks {
-                Blocks::OnDemand => POLL,
-                Blocks::EveryMs(_) => {
-                    Duration::from_millis(self.time_ms(block).saturating_sub(now_ms).max(1))
-                }
-            };
-            self.clock.sleep(pause.min(Duration::from_millis(deadline_ms - now_ms)));
-        }
+        })
     }
 
     fn limits(&self) -> Result<ChainLimits, ChainError> {
@@ -260,8 +248,7 @@ impl Chain for DevChain {
     ) -> Result<Vec<(Hotkey, u64)>, ChainError> {
         let neurons =
             self.ledger.read(|transaction| Ok(seats::neurons_at(transaction, netuid, block)?))?;
-        let validators = neurons.iter().filter(|neuron| neuron.validator_permit);
-        Ok(validators.map(|neuron| (neuron.hotkey, neuron.stake_rao)).collect())
+        Ok(stakes_of(&neurons))
     }
 
     fn set_weights(

@@ -61,6 +61,12 @@ pub struct Metagraph {
     pub neurons: Vec<Neuron>,
 }
 
+/// The stake behind each of those whose weights count.
+fn stakes_of(neurons: &[Neuron]) -> Vec<(Hotkey, u64)> {
+    let validators = neurons.iter().filter(|neuron| neuron.validator_permit);
+    validators.map(|neuron| (neuron.hotkey, neuron.stake_rao)).collect()
+}
+
 /// A note that a hotkey left on the chain. A new one takes the place of the old, which stays in the
 /// chain's history.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -32,14 +32,10 @@ fn description() -> Option<Vec<u8>> {
     Some(std::fs::read(&path).unwrap())
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[test]
 fn calls_have_the_bytes_that_the_runtime_reads() {
     let Some(metadata) = metadata() else { return };
-    let bytes = |call: Call| hex(&call.bytes(&metadata).unwrap());
+    let bytes = |call: Call| hex::encode(call.bytes(&metadata).unwrap());
     // Pallet 7, call 0; netuid; two uids; their shares; the version key.
     let votes = Call::set_weights(NETUID, &[(Uid(0), 65_535), (Uid(7), 1)], 0);
     assert_eq!(
@@ -58,7 +54,7 @@ fn calls_have_the_bytes_that_the_runtime_reads() {
     }
     // Pallet 18, call 0; netuid; one field, of kind 1 + 5.
     let note = |note: &[u8]| Call::set_commitment(NETUID, note).unwrap();
-    assert_eq!(bytes(note(b"hello")), format!("120003000406{}", hex(b"hello")));
+    assert_eq!(bytes(note(b"hello")), format!("120003000406{}", hex::encode(b"hello")));
     assert_eq!(bytes(note(b"")), "120003000401");
     let long = format!("120003000c81{0}81{0}81{0}", "ab".repeat(128));
     assert_eq!(bytes(note(&[0xab; 384])), long);
@@ -80,7 +76,7 @@ fn stored_items_have_the_keys_and_values_that_are_sent_and_read() {
     let scaled = |ty: u32, value: &Value| {
         let mut bytes = Vec::new();
         encode_as_type(value, ty, metadata.types(), &mut bytes).unwrap();
-        hex(&bytes)
+        hex::encode(&bytes)
     };
     let (u16_hex, u64_hex, account_hex) = ("0201", "0201000000000000", "07".repeat(32));
     let by_netuid = || vec![("Identity", number(), u16_hex.to_string())];

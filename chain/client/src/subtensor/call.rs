@@ -13,7 +13,7 @@ use super::fields;
 use crate::ChainError;
 
 /// Where weights and registrations live.
-const SUBTENSOR: &str = "SubtensorModule";
+pub(super) const SUBTENSOR: &str = "SubtensorModule";
 
 /// A call with its arguments, not yet signed and bound to no version of the runtime.
 #[derive(Clone, Debug, PartialEq)]

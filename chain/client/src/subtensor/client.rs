@@ -8,24 +8,24 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde_json::json;
 use subxt::dynamic::Value;
 use subxt::ext::scale_decode::DecodeAsType;
 use subxt::utils::AccountId32;
 use wire::{BlockNumber, Hotkey, Keypair, Netuid, Uid};
 
+use super::call::SUBTENSOR;
 use super::description::odd;
 use super::rpc::{Rpc, bytes_of_hex};
 use super::sender::Sender;
 use super::state::{BlockHash, State};
 use super::submission::{Patience, submit};
 use super::{Call, FIELD_BYTES_MAX, FIELDS_MAX, Refusal, note_of};
+use crate::clock::wait_for_block;
 use crate::{
     COMMITMENTS_MAX, Chain, ChainError, ChainLimits, Clock, Commitment, Head, Metagraph, Neuron,
-    Weights, votes,
+    Weights, stakes_of, votes,
 };
 
-const SUBTENSOR: &str = "SubtensorModule";
 /// A head older than this is another node's business, if there is one.
 const STALE_MS: u64 = 180_000;
 
@@ -148,16 +148,11 @@ impl Subtensor {
     }
 
     fn look(&self, at_ms: u64, before: Option<&Seen>) -> Result<Seen, ChainError> {
-        const METHOD: &str = "chain_getFinalizedHead";
-        let hash = self.state.ask(METHOD, vec![])?;
-        let hash = hash.as_str().ok_or_else(|| odd(METHOD, &"no hash"))?.to_string();
+        let hash = self.state.finalized()?;
         if let Some(before) = before.filter(|before| before.hash == hash) {
             return Ok(Seen { at_ms, ..before.clone() });
         }
-        let header = self.state.ask("chain_getHeader", vec![json!(hash)])?;
-        let digits = header["number"].as_str().and_then(|number| number.strip_prefix("0x"));
-        let number = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
-        let number = number.ok_or_else(|| odd("chain_getHeader", &"no number"))?;
+        let number = self.state.number_of(&hash)?;
         let timestamp_ms = self.time_ms(&hash)?;
         Ok(Seen { head: Head { number: BlockNumber(number), timestamp_ms }, hash, at_ms })
     }
@@ -275,20 +270,8 @@ impl Chain for Subtensor {
     }
 
     fn wait_for_block(&self, block: BlockNumber, timeout: Duration) -> Result<Head, ChainError> {
-        let deadline_ms = self.clock.now_ms().saturating_add(timeout.as_millis() as u64);
-        loop {
-            let head = self.head()?;
-            if head.number >= block {
-                return Ok(head);
-            }
-            let now_ms = self.clock.now_ms();
-            if now_ms >= deadline_ms {
-                let (wanted, head, after) = (block, head.number, timeout);
-                return Err(ChainError::BlockTimeout { wanted, head, after });
-            }
-            let left = Duration::from_millis(deadline_ms - now_ms);
-            self.clock.sleep(self.options.look.max(Duration::from_millis(1)).min(left));
-        }
+        let pause = self.options.look.max(Duration::from_millis(1));
+        wait_for_block(self, &*self.clock, block, timeout, |_| pause)
     }
 
     fn limits(&self) -> Result<ChainLimits, ChainError> {
@@ -398,8 +381,7 @@ impl Chain for Subtensor {
         block: BlockNumber,
     ) -> Result<Vec<(Hotkey, u64)>, ChainError> {
         let neurons = self.neurons_at(&self.state.hash(block.0)?, netuid)?;
-        let validators = neurons.iter().filter(|neuron| neuron.validator_permit);
-        Ok(validators.map(|neuron| (neuron.hotkey, neuron.stake_rao)).collect())
+        Ok(stakes_of(&neurons))
     }
 
     fn set_weights(

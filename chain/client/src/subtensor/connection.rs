@@ -14,12 +14,10 @@ use jsonrpsee::ws_client::{WsClient, WsClientBuilder};
 use serde_json::Value as Json;
 use tokio::runtime::{Builder, Runtime};
 
-use super::rpc::{Rpc, RpcFault};
+use super::rpc::{Rpc, RpcFault, SUBMIT};
 
 /// Longest answer: a runtime's description of itself is the longest that is asked for.
 const ANSWER_BYTES_MAX: u32 = 32 << 20;
-/// The one question that changes something.
-const SUBMIT: &str = "author_submitExtrinsic";
 
 /// Nodes of one chain, of which one is asked at a time.
 pub struct Connection {

@@ -10,7 +10,7 @@ use subxt::ext::frame_decode::extrinsics::{encode_v4_signed, encode_v4_signer_pa
 use subxt::ext::frame_decode::runtime_apis::encode_runtime_api_inputs;
 use subxt::ext::frame_decode::storage::encode_storage_key;
 use subxt::ext::scale_decode::DecodeAsType;
-use subxt::metadata::{ArcMetadata, Metadata};
+use subxt::metadata::{ArcMetadata, Metadata, StorageEntryMetadata};
 use subxt::utils::{AccountId32, H256, MultiAddress, MultiSignature};
 use wire::{ForeignText, Keypair};
 
@@ -50,6 +50,17 @@ impl Description {
         &self.metadata
     }
 
+    /// What the runtime says of an item.
+    pub(super) fn entry(
+        &self,
+        pallet: &str,
+        name: &str,
+    ) -> Result<&StorageEntryMetadata, ChainError> {
+        let storage = self.metadata.pallet_by_name(pallet).and_then(|pallet| pallet.storage());
+        let entry = storage.and_then(|storage| storage.entry_by_name(name));
+        entry.ok_or_else(|| ChainError::NoSuchName { name: item_name(pallet, name) })
+    }
+
     /// Key of an item, and the type of its value; a value that is not stored reads as the bytes
     /// that come along, if there are some.
     pub(super) fn item(
@@ -58,14 +69,10 @@ impl Description {
         name: &str,
         keys: &[Value],
     ) -> Result<Item<'_>, ChainError> {
-        let metadata = self.metadata();
-        let storage = metadata.pallet_by_name(pallet).and_then(|pallet| pallet.storage());
-        let entry = storage.and_then(|storage| storage.entry_by_name(name));
-        let full_name = || format!("stored item {pallet}.{name}");
-        let Some(entry) = entry else { return Err(ChainError::NoSuchName { name: full_name() }) };
+        let (metadata, entry) = (self.metadata(), self.entry(pallet, name)?);
         let key = encode_storage_key(pallet, name, keys.to_vec(), metadata, metadata.types());
         let key = key.map_err(|fault| ChainError::OtherArguments {
-            call: full_name(),
+            call: item_name(pallet, name),
             fault: fault.to_string(),
         })?;
         Ok((key, entry.value_ty(), entry.default_value()))
@@ -142,6 +149,10 @@ impl Description {
         )
         .map_err(|error| other(error.to_string()))
     }
+}
+
+fn item_name(pallet: &str, name: &str) -> String {
+    format!("stored item {pallet}.{name}")
 }
 
 /// An answer to `what` that does not read.

@@ -6,6 +6,9 @@ use serde_json::Value as Json;
 /// Bytes of a text that a node sent along with a refusal, at most.
 const TEXT_BYTES_MAX: usize = 400;
 
+/// The one question that changes something.
+pub(super) const SUBMIT: &str = "author_submitExtrinsic";
+
 /// Why a question has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RpcFault {
@@ -60,21 +63,10 @@ pub trait Rpc: Send + Sync {
 
 /// The bytes that `0x..` spells.
 pub(super) fn bytes_of_hex(text: &Json) -> Option<Vec<u8>> {
-    let digits = text.as_str()?.strip_prefix("0x")?;
-    if !digits.len().is_multiple_of(2) || !digits.is_ascii() {
-        return None;
-    }
-    let pair = |at: usize| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
-    (0..digits.len()).step_by(2).map(pair).collect()
+    hex::decode(text.as_str()?.strip_prefix("0x")?).ok()
 }
 
 /// `0x..` of `bytes`.
 pub(super) fn hex_of(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    let mut text = String::with_capacity(2 + 2 * bytes.len());
-    text.push_str("0x");
-    for byte in bytes {
-        write!(text, "{byte:02x}").expect("a string takes all");
-    }
-    text
+    format!("0x{}", hex::encode(bytes))
 }

@@ -8,7 +8,7 @@ use wire::Keypair;
 
 use super::client::hash_of;
 use super::description::{Description, odd};
-use super::rpc::{RpcFault, hex_of};
+use super::rpc::{RpcFault, SUBMIT, hex_of};
 use super::state::State;
 use super::submission::{Ledger, Mark, Outcome};
 use super::{Call, Refusal};
@@ -30,14 +30,10 @@ struct Account {
 
 impl Ledger for Sender<'_> {
     fn mark(&self) -> Result<Mark, ChainError> {
-        let hash = self.state.ask("chain_getFinalizedHead", vec![])?;
-        let header = self.state.ask("chain_getHeader", vec![hash.clone()])?;
-        let digits = header["number"].as_str().and_then(|number| number.strip_prefix("0x"));
-        let number = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
-        let number = number.ok_or_else(|| odd("chain_getHeader", &"no number"))?;
-        let text = hash.as_str().unwrap_or_default().to_string();
-        let spec_version = self.state.runtime(&text)?.spec_version;
-        Ok(Mark { number, hash: hash_of(&hash)?, spec_version })
+        let hash = self.state.finalized()?;
+        let number = self.state.number_of(&hash)?;
+        let spec_version = self.state.runtime(&hash)?.spec_version;
+        Ok(Mark { number, hash: hash_of(&json!(hash))?, spec_version })
     }
 
     fn sign(&self, from: Mark) -> Result<Vec<u8>, ChainError> {
@@ -51,7 +47,7 @@ impl Ledger for Sender<'_> {
 
     fn send(&self, transaction: &[u8]) -> Result<(), RpcFault> {
         let transaction = json!(hex_of(transaction));
-        self.state.rpc().request("author_submitExtrinsic", vec![transaction]).map(drop)
+        self.state.rpc().request(SUBMIT, vec![transaction]).map(drop)
     }
 
     fn find(&self, transaction: &[u8], number: u64) -> Result<Option<Outcome>, ChainError> {

@@ -179,10 +179,7 @@ impl State {
     ) -> Result<Vec<(Vec<u8>, T)>, ChainError> {
         const METHOD: &str = "state_queryStorageAt";
         let runtime = self.runtime(at)?;
-        let storage = runtime.metadata().pallet_by_name(pallet).and_then(|pallet| pallet.storage());
-        let entry = storage.and_then(|storage| storage.entry_by_name(name));
-        let no_name = || ChainError::NoSuchName { name: format!("stored item {pallet}.{name}") };
-        let ty = entry.ok_or_else(no_name)?.value_ty();
+        let ty = runtime.entry(pallet, name)?.value_ty();
         let mut values = Vec::new();
         for page in keys.chunks(KEYS_PER_PAGE) {
             let page: Vec<_> = page.iter().map(|key| hex_of(key)).collect();
@@ -214,6 +211,22 @@ impl State {
         let params = vec![json!(call), json!(hex_of(&arguments)), json!(at)];
         let bytes = self.bytes(&call, self.ask_once("state_call", params)?)?;
         runtime.decode(&call, &bytes, ty).map(Some)
+    }
+
+    /// The newest finalized block.
+    pub(super) fn finalized(&self) -> Result<BlockHash, ChainError> {
+        const METHOD: &str = "chain_getFinalizedHead";
+        let hash = self.ask(METHOD, vec![])?;
+        hash.as_str().map(str::to_string).ok_or_else(|| odd(METHOD, &"no hash"))
+    }
+
+    /// The height of a block.
+    pub(super) fn number_of(&self, hash: &BlockHash) -> Result<u64, ChainError> {
+        const METHOD: &str = "chain_getHeader";
+        let header = self.ask(METHOD, vec![json!(hash)])?;
+        let digits = header["number"].as_str().and_then(|number| number.strip_prefix("0x"));
+        let number = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        number.ok_or_else(|| odd(METHOD, &"no number"))
     }
 
     /// The hash of a finalized block.

@@ -54,14 +54,11 @@ fn hash_of(number: usize) -> [u8; 32] {
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("0x{digits}")
+    format!("0x{}", hex::encode(bytes))
 }
 
 fn bytes(text: &Json) -> Vec<u8> {
-    let digits = text.as_str().unwrap().strip_prefix("0x").unwrap();
-    let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
-    (0..digits.len()).step_by(2).map(byte).collect()
+    hex::decode(text.as_str().unwrap().strip_prefix("0x").unwrap()).unwrap()
 }
 
 impl Double {
