@@ -137,6 +137,19 @@ fn whoever_sends_again_what_did_not_count_is_not_barred_for_it() {
     }
 }
 
+/// In this seed window 2 ends without a manifest, so that nothing of it counts. What the validators
+/// would have counted was once held to have, and eleven honest peers to copy themselves.
+#[test]
+fn whatever_a_window_without_manifest_held_may_be_sent_again() {
+    let fixed = ["--seed", "0", "--peers", "13", "--validators", "2", "--windows", "3"];
+    let report = report(&[&fixed[..], &["--attack", "copycat@12"]].concat());
+    for standing in report["standings"].as_array().expect("a list") {
+        let mut penalties = standing["penalties"].as_array().into_iter().flatten();
+        let is_accused = penalties.any(|penalty| penalty["code"] == "copied");
+        assert_eq!(is_accused, standing["attack"].is_string(), "{standing:#}");
+    }
+}
+
 #[test]
 fn whatever_one_validator_forges_the_others_agree_and_go_on() {
     let output = sim(&["--seeds", "0..16", "--validators", "3", "--only", "forge"]);

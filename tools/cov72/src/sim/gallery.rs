@@ -38,10 +38,28 @@ const MIXED: [Kind; 8] = [
 /// Who joins the honest peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Company {
-    Nobody,
+    /// For the loss of a run with the model that this subject takes.
+    Nobody(Subject),
     One(Kind),
     /// [`MIXED`], with churn and storage faults.
     Mixed,
+}
+
+impl Company {
+    fn joining(self) -> Vec<Kind> {
+        match self {
+            Self::Nobody(_) => Vec::new(),
+            Self::One(kind) => vec![kind; kind.peers()],
+            Self::Mixed => MIXED.to_vec(),
+        }
+    }
+
+    fn subject(self) -> Subject {
+        match self {
+            Self::Nobody(subject) => subject,
+            _ => Subject::against(self.joining()),
+        }
+    }
 }
 
 /// What one simulation came to, by one of its validators.
@@ -69,7 +87,8 @@ struct Outcome {
 /// Plays all of it and prints the table.
 pub(super) fn run(scale: Scale, seeds: Range<u64>, data: &Path) -> Result<(), Failure> {
     let one = |kind: &Kind| Company::One(*kind);
-    let companies = [Company::Nobody, Company::Mixed].into_iter();
+    let clean = [Company::Nobody(Subject::Lesson), Company::Nobody(Subject::Copies)];
+    let companies = clean.into_iter().chain([Company::Mixed]);
     let companies: Vec<Company> = companies.chain(Kind::value_variants().iter().map(one)).collect();
     let jobs: Vec<(Company, u64)> =
         seeds.flat_map(|seed| companies.iter().map(move |company| (*company, seed))).collect();
@@ -97,18 +116,10 @@ pub(super) fn run(scale: Scale, seeds: Range<u64>, data: &Path) -> Result<(), Fa
 
 /// One simulation, as each validator saw it.
 fn play(honest: Scale, company: Company, seed: u64, data: &Path) -> Result<Vec<Outcome>, Failure> {
-    let joining: Vec<Kind> = match company {
-        Company::Nobody => Vec::new(),
-        Company::One(kind) => vec![kind; kind.peers()],
-        Company::Mixed => MIXED.to_vec(),
-    };
+    let joining = company.joining();
     let first = honest.validators + honest.peers;
     let setting = Setting {
-        scale: Scale {
-            peers: honest.peers + joining.len(),
-            subject: Subject::against(joining.iter().copied()),
-            ..honest
-        },
+        scale: Scale { peers: honest.peers + joining.len(), subject: company.subject(), ..honest },
         kinds: match company {
             Company::Mixed => vec![Trouble::LateJoin, Trouble::Kill, Trouble::Storage],
             _ => Vec::new(),
@@ -187,7 +198,8 @@ fn loss(judgements: &[Judgement]) -> f64 {
 
 fn named(company: Company) -> String {
     match company {
-        Company::Nobody => "nobody".to_string(),
+        Company::Nobody(Subject::Copies) => "nobody, larger model".to_string(),
+        Company::Nobody(_) => "nobody".to_string(),
         Company::One(kind) => kind.name(),
         Company::Mixed => "eight kinds, churn, faults".to_string(),
     }
@@ -224,7 +236,7 @@ fn table(companies: &[Company], results: &BTreeMap<(Company, u64), Vec<Outcome>>
         let count = of.len().max(1) as f64;
         let mean = |of: &dyn Fn(&Outcome) -> f64| firsts().map(of).sum::<f64>() / count;
         let clean = |(seed, seen): &(u64, &Vec<Outcome>)| {
-            let clean = results.get(&(Company::Nobody, *seed))?;
+            let clean = results.get(&(Company::Nobody(company.subject()), *seed))?;
             Some(seen[0].loss / clean[0].loss - 1.0)
         };
         let ratios: Vec<f64> = of.iter().filter_map(clean).collect();

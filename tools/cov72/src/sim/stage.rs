@@ -57,7 +57,7 @@ pub(super) struct Scale {
 }
 
 /// What there is to learn, with the model that it takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Subject {
     /// Nothing much: one step a window.
     Nothing,

@@ -32,9 +32,11 @@ pub(super) struct Originals {
 }
 
 impl Originals {
-    /// Of the contributions that were last looked at, those of `uids` count in the end.
-    pub(super) fn count(&mut self, uids: &BTreeSet<Uid>) {
-        self.last.iter_mut().for_each(|last| last.counted = uids.contains(&last.uid));
+    /// The contributions of `uids` to `window` count, by the manifest that does: this validator's
+    /// own choice is no more than a proposal, and until then nobody's do.
+    pub(super) fn count(&mut self, window: Window, uids: &BTreeSet<Uid>) {
+        let of_window = self.last.iter_mut().filter(|last| last.window == window);
+        of_window.for_each(|last| last.counted = uids.contains(&last.uid));
     }
 
     /// The copies among `sound`, all of `window`.

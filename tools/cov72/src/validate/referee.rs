@@ -117,7 +117,6 @@ impl Referee {
         let selection = self.snapshot.book.select(&sound, &self.secret, window);
         let left_out = |uid| selection.left_out.iter().find(|left: &&Rejected| left.uid == uid);
         judged.reject(|sound| left_out(sound.uid).map(|left| left.reason.clone()));
-        self.originals.count(&judged.accepted.iter().map(|sound| sound.uid).collect());
         for Rejected { uid, reason } in &judged.rejected {
             match entries.iter_mut().find(|entry| entry.uid == *uid) {
                 Some(entry) => entry.rejection = Some(reason.clone()),
@@ -129,6 +128,11 @@ impl Referee {
             random_probes(&self.secret, window, self.samples.dataset.samples(), RANDOM_PROBES);
         let turns = self.turns(node, &entries, &sound, window)?;
         Ok(Case { window, parent_root, entries, random, turns })
+    }
+
+    /// The contributions of `uids` are what counts of `window`.
+    pub(super) fn count(&mut self, window: Window, uids: &BTreeSet<Uid>) {
+        self.originals.count(window, uids);
     }
 
     /// Peers that are away or barred.

@@ -288,6 +288,7 @@ impl Validator {
         }
         self.span = self.node.pass(manifest);
         record.accepted = manifest.accepted.iter().map(|accepted| accepted.uid).collect();
+        self.referee.count(manifest.window, &record.accepted.iter().copied().collect());
         record.rejected.clone_from(&manifest.rejected);
         self.mirror(manifest, merged, record).await?;
         self.publish_checkpoint();
