@@ -2,6 +2,7 @@
 //! peer is assigned.
 
 mod chat;
+mod claim;
 mod documents;
 mod inputs;
 mod inspect;

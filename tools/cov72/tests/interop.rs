@@ -102,3 +102,22 @@ fn what_is_no_model_or_is_damaged_is_refused_with_what_to_do() {
     assert!(told.contains("does not match its hash"), "{told}");
     assert!(!dir.join("damaged").exists());
 }
+
+/// No file may become longer than a few KiB.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_takes_no_more_leaves_no_export_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    std::fs::write(dir.join("tiny.toml"), MODEL).unwrap();
+    done(dir, &["train", "--config", "tiny.toml", "--windows", "1", "--dir", "run", "--json"]);
+    let mut limited = Command::new("sh");
+    let export = "trap '' XFSZ; ulimit -f 16; exec \"$0\" export --checkpoint run --out theirs";
+    limited.current_dir(dir).args(["-c", export, env!("CARGO_BIN_EXE_cov72")]);
+    let output = limited.output().expect("the command starts");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code().is_some_and(|code| code != 0), "{}: {told}", output.status);
+    assert!(told.contains("model.safetensors") && told.contains("File too large"), "{told}");
+    assert!(!dir.join("theirs").exists() && !dir.join(".theirs.new").exists());
+    done(dir, &["export", "--checkpoint", "run", "--out", "theirs", "--json"]);
+}

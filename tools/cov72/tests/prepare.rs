@@ -319,3 +319,48 @@ fn verify_names_the_file_that_is_damaged() {
     std::fs::copy(out.join("sample_ids_000000.npy"), ids).unwrap();
     assert_eq!(failed(&["verify", str(&out)]).0, 5);
 }
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_another_job_writes_into_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (input, out) = (dir.path().join("a.jsonl"), dir.path().join("out"));
+    rows(&input, 1, 200, 100);
+    let args = ["prepare", "--jsonl", str(&input), "--tokenizer", "byte", "--out", str(&out)];
+    std::fs::create_dir(&out).unwrap();
+    let other = std::fs::File::open(&out).unwrap();
+    other.lock().unwrap();
+    let (code, told) = failed(&args);
+    assert_eq!(code, 3, "{told}");
+    assert!(told.contains("another job writes into"), "{told}");
+    assert!(files(&out).is_empty());
+    drop(other);
+    done(&args);
+}
+
+/// The second shard goes to a device that is always full.
+#[cfg(target_os = "linux")]
+#[test]
+fn on_a_full_disk_a_job_stops_with_what_it_lacks_and_goes_on_when_there_is_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = dir.path().join("a.jsonl");
+    rows(&input, 1, 200, 100);
+    let prepare = |out: &Path| -> Vec<String> {
+        let args = ["prepare", "--jsonl", str(&input), "--tokenizer", "byte", "--out", str(out)];
+        [&args[..], &["--shard-tokens", "40960"]].concat().into_iter().map(str::to_string).collect()
+    };
+    let (whole, out) = (dir.path().join("whole"), dir.path().join("out"));
+    let args = prepare(&whole);
+    done(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    std::fs::create_dir(&out).unwrap();
+    let second = out.join("train_000001.npy.partial");
+    std::os::unix::fs::symlink("/dev/full", &second).unwrap();
+    let args = prepare(&out);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let (code, told) = failed(&args);
+    assert_eq!(code, 3, "{told}");
+    assert!(told.contains("is full: the rest of the text needs about"), "{told}");
+    assert!(out.join("train_000000.npy").exists() && !out.join("dataset.json").exists());
+    done(&args);
+    assert!(files(&out) == files(&whole));
+}

@@ -147,10 +147,18 @@ impl Way {
             Reading::Ring => (Self::Pread, Some("this system has no io_uring".to_string())),
             Reading::Pread => (Self::Pread, None),
             Reading::Mapped => {
+                if let Some(shard) = shards.iter().find(|shard| shard.is_writable()) {
+                    let path = shard.path().display();
+                    let why = format!(
+                        "{path} may be written to, and one that is cut off while it is mapped ends \
+                         the process; take that right away by chmod a-w"
+                    );
+                    return Ok((Self::Pread, Some(why)));
+                }
                 let map = |shard: &SealedFile| {
-                    // SAFETY: shards are only ever replaced by renaming a whole file over them,
-                    // so nobody changes or shortens this file while it is mapped; one that was
-                    // changed nevertheless is mostly noticed before it is read.
+                    // SAFETY: nobody has the right to write to this file, and shards are only ever
+                    // replaced by renaming a whole file over them, so nobody changes or shortens it
+                    // while it is mapped.
                     unsafe { memmap2::Mmap::map(&shard.file) }
                         .map_err(|e| DatasetError::io("map", shard.path(), e))
                 };

@@ -32,8 +32,8 @@ pub enum Reading {
     Ring,
     /// `pread`.
     Pread,
-    /// Copies from a mapping, for local shards that nobody else writes to: a file that is cut off
-    /// while it is read there ends the process.
+    /// Copies from a mapping, for local shards that nobody may write to, or `pread` where somebody
+    /// may: a file that is cut off while it is read there ends the process.
     Mapped,
 }
 

@@ -18,6 +18,7 @@ pub(super) struct SealedFile {
     pub(super) file: File,
     values_start: u64,
     seal: Seal,
+    is_writable: bool,
 }
 
 /// What changes when a file does.
@@ -35,8 +36,9 @@ impl SealedFile {
         let file = File::open(path).map_err(|e| DatasetError::io("read", path, e))?;
         let metadata = file.metadata().map_err(|e| DatasetError::io("read", path, e))?;
         let values_start = shard.values_start();
-        let sealed =
-            Self { path: path.to_path_buf(), file, values_start, seal: Seal::of(&metadata) };
+        let seal = Seal::of(&metadata);
+        let is_writable = is_writable(&metadata);
+        let sealed = Self { path: path.to_path_buf(), file, values_start, seal, is_writable };
         let needed = values_start + shard.samples() * SAMPLE_BYTES as u64;
         if metadata.len() < needed {
             return Err(sealed.changed(format!("has {} bytes, not {needed}", metadata.len())));
@@ -66,6 +68,11 @@ impl SealedFile {
         Ok(())
     }
 
+    /// Whether anybody had the right to write to it when it was opened.
+    pub(super) fn is_writable(&self) -> bool {
+        self.is_writable
+    }
+
     /// Where sample `sample` begins.
     pub(super) fn offset(&self, sample: u64) -> u64 {
         self.values_start + sample * SAMPLE_BYTES as u64
@@ -91,6 +98,17 @@ impl SealedFile {
             _ => DatasetError::io("read", &self.path, e),
         })
     }
+}
+
+#[cfg(unix)]
+fn is_writable(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    metadata.permissions().mode() & 0o222 != 0
+}
+
+#[cfg(not(unix))]
+fn is_writable(metadata: &Metadata) -> bool {
+    !metadata.permissions().readonly()
 }
 
 #[cfg(unix)]

@@ -7,7 +7,7 @@ use crate::dataset::{Assignment, DatasetWriter, Pcg64, Provenance};
 
 const WAYS: [Reading; 3] = [Reading::Ring, Reading::Pread, Reading::Mapped];
 
-/// Three shards of 50, 50 and 20 samples of noise.
+/// Three shards of 50, 50 and 20 samples of noise, which nobody may write to.
 fn dataset(dir: &Path) -> Dataset {
     let mut rng = Pcg64::new(1);
     let mut writer = DatasetWriter::create(dir, 50 * SAMPLE_TOKENS as u64).unwrap();
@@ -24,7 +24,35 @@ fn dataset(dir: &Path) -> Dataset {
         source: "noise".to_string(),
         conversations: None,
     };
-    writer.finish(provenance).unwrap().dataset
+    let dataset = writer.finish(provenance).unwrap().dataset;
+    dataset.shards().for_each(|(_, shard)| allow_writing(shard.path(), false));
+    dataset
+}
+
+fn allow_writing(path: &Path, is_allowed: bool) {
+    let mut permissions = std::fs::metadata(path).unwrap().permissions();
+    permissions.set_readonly(!is_allowed);
+    std::fs::set_permissions(path, permissions).unwrap();
+}
+
+#[test]
+fn a_shard_that_may_be_written_to_is_not_read_through_a_mapping() {
+    let dir = tempfile::tempdir().unwrap();
+    let dataset = dataset(dir.path());
+    let path = dataset.shard(1).unwrap().path();
+    allow_writing(path, true);
+    let loader = Loader::start(&dataset, &[3, 60], options(Reading::Mapped, 2)).unwrap();
+    assert_eq!(loader.reading(), Reading::Pread);
+    let why = loader.fallback().unwrap().to_string();
+    assert!(why.contains("train_000001.npy may be written to"), "{why}");
+    let mut tokens = vec![0; SAMPLE_TOKENS];
+    assert!(loader.take(0, &mut tokens).unwrap());
+    assert_eq!(tokens, mapped(&dataset, 3));
+    drop(loader);
+
+    // Where only others are, the mapping serves.
+    let loader = Loader::start(&dataset, &[3], options(Reading::Mapped, 2)).unwrap();
+    assert_eq!((loader.reading(), loader.fallback()), (Reading::Mapped, None));
 }
 
 fn options(reading: Reading, ahead_max: usize) -> LoaderOptions {
@@ -87,7 +115,9 @@ fn after(reading: Reading, harm: impl FnOnce(&Path)) -> String {
     let loader = Loader::start(&dataset, &order, options(reading, 4)).unwrap();
     let mut tokens = vec![0; SAMPLE_TOKENS];
     (0..10).for_each(|position| assert!(loader.take(position, &mut tokens).unwrap()));
-    harm(&dir.path().join("train_000000.npy"));
+    let path = dir.path().join("train_000000.npy");
+    allow_writing(&path, true);
+    harm(&path);
     // Those read before are good; then the error comes, and again.
     let error = (10..50).find_map(|position| loader.take(position, &mut tokens).err()).unwrap();
     assert_eq!(loader.take(49, &mut tokens).unwrap_err().to_string(), error.to_string());
@@ -98,7 +128,7 @@ fn after(reading: Reading, harm: impl FnOnce(&Path)) -> String {
 fn a_shard_that_changes_is_cut_off_or_vanishes_is_an_error_that_names_it() {
     for reading in WAYS {
         // Cutting a file that is mapped ends whoever reads there: that way is for files which
-        // nobody else writes to.
+        // nobody may write to.
         if reading != Reading::Mapped {
             let cut = after(reading, |path| {
                 let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
@@ -127,9 +157,11 @@ fn tokens_that_do_not_hash_to_their_id_are_an_error() {
     let dir = tempfile::tempdir().unwrap();
     drop(dataset(dir.path()));
     let path = dir.path().join("train_000002.npy");
+    allow_writing(&path, true);
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[128 + 5 * 8192] ^= 1;
     std::fs::write(&path, bytes).unwrap();
+    allow_writing(&path, false);
     let dataset = Dataset::open(dir.path()).unwrap();
     for reading in WAYS {
         let loader = Loader::start(&dataset, &[105], options(reading, 2)).unwrap();

@@ -27,6 +27,17 @@ pub(super) fn rows(bench: &Bench) -> Result<Vec<Row>, BenchError> {
     })?;
     write(folder.path(), samples)?;
     let dataset = Dataset::open(folder.path())?;
+    for (_, shard) in dataset.shards() {
+        // What may be written to is not mapped.
+        let failed = |source| BenchError::File {
+            action: "make read-only",
+            path: shard.path().to_path_buf(),
+            source,
+        };
+        let mut permissions = std::fs::metadata(shard.path()).map_err(failed)?.permissions();
+        permissions.set_readonly(true);
+        std::fs::set_permissions(shard.path(), permissions).map_err(failed)?;
+    }
     let mut noise = Noise::new(1);
     let batches: Vec<Vec<u64>> =
         (0..64).map(|_| (0..BATCH).map(|_| noise.next() % samples).collect()).collect();

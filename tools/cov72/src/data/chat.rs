@@ -16,6 +16,7 @@ use model::Tokenizer;
 use runtime::dataset::{Conversations, DatasetWriter, Provenance, SAMPLE_TOKENS, rows};
 use serde::Serialize;
 
+use super::claim::claim;
 use super::inputs;
 use super::vocabulary::{VocabularyArgs, settle};
 use crate::chat_template::Message;
@@ -91,6 +92,7 @@ pub(super) fn run(args: ChatArgs) -> Result<(), Failure> {
         args.jsonl.iter().map(|path| inputs::bytes_of(path)).sum::<Result<u64, Failure>>()?;
     eprintln!("reading {bytes} bytes of conversations from {} file(s)", args.jsonl.len());
     let progress = inputs::byte_bar(bytes, 0);
+    let _claim = claim(&args.out)?;
     let writer = DatasetWriter::create(&args.out, args.shard_tokens)?.recording_documents(0);
     let mut sheet = Sheet::new(writer, args.seq_len, tokenizer.eos());
     for path in &args.jsonl {

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use self::journal::{Closed, Job, Journal};
 use self::sink::Sink;
+use super::claim::claim;
 use super::documents::{Counts, Cursor, Documents};
 use super::inputs::{self, Input, InputArgs, ReadArgs};
 use super::vocabulary::VocabularyArgs;
@@ -144,6 +145,7 @@ fn make(
     threads: usize,
 ) -> Result<(Written, Counts), Failure> {
     let out = &args.out;
+    let _claim = claim(out)?;
     let before = Journal::read(out, job)?;
     let writer = match &before {
         None => DatasetWriter::create(out, args.shard_tokens)?,

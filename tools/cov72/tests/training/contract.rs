@@ -60,9 +60,16 @@ fn however_shards_are_read_the_bits_are_the_same() {
     let root = |reading: &str| {
         let node = format!("[node]\nreading = \"{reading}\"\nmicro_batch_samples = 1\n");
         std::fs::write(tiny.path("run.toml"), format!("{config}{node}")).unwrap();
-        tiny.summary(reading, &[])["state_root"].clone()
+        let data = tiny.path("ring/data").display().to_string();
+        let more = if reading == "ring" { vec![] } else { vec!["--data", &data] };
+        tiny.summary(reading, &more)["state_root"].clone()
     };
     let first = root("ring");
+    // What may be written to is not mapped.
+    let shard = tiny.path("ring/data/train_000000.npy");
+    let mut permissions = std::fs::metadata(&shard).unwrap().permissions();
+    permissions.set_readonly(true);
+    std::fs::set_permissions(&shard, permissions).unwrap();
     assert_eq!(["pread", "mapped"].map(root), [first.clone(), first]);
 }
 
