@@ -76,7 +76,7 @@ impl BatchSource for WindowSamples<'_> {
         filled.map_err(|error| error.to_string())?;
         if lesson.is_spoiled {
             targets.iter_mut().filter(|target| **target != IGNORE).for_each(|target| {
-                *target = (*target + 1) % self.rules.vocab;
+                *target = (*target + self.rules.vocab / 2) % self.rules.vocab;
             });
         }
         Ok(())
