@@ -95,12 +95,39 @@ impl Subtensor {
         Ok(self.state.runtime(&self.newest()?.hash)?.spec_version)
     }
 
-    /// What a seat costs now, in RAO; it changes with every block.
+    /// Hash of the chain's first block, as `0x..`.
     ///
     /// # Errors
     /// The chain is out of reach.
+    pub fn genesis(&self) -> Result<String, ChainError> {
+        self.state.hash(0)
+    }
+
+    /// What a seat costs now, in RAO; it changes with every block.
+    ///
+    /// # Errors
+    /// The chain is out of reach, or has no such subnet.
     pub fn seat_price_rao(&self, netuid: Netuid) -> Result<u64, ChainError> {
-        self.number(&self.newest()?.hash, "Burn", netuid)
+        let at = self.newest()?.hash;
+        self.check_subnet(&at, netuid)?;
+        self.number(&at, "Burn", netuid)
+    }
+
+    /// Whether the subnet takes sealed votes only.
+    ///
+    /// # Errors
+    /// The chain is out of reach.
+    pub fn takes_sealed_votes(&self, netuid: Netuid) -> Result<bool, ChainError> {
+        let (at, item) = (self.newest()?.hash, (SUBTENSOR, "CommitRevealWeightsEnabled"));
+        Ok(self.state.stored(&at, item, &[of_netuid(netuid)])?.unwrap_or(false))
+    }
+
+    /// Refuses a subnet that does not exist: most of what is stored of one has a value anyway.
+    fn check_subnet(&self, at: &BlockHash, netuid: Netuid) -> Result<(), ChainError> {
+        match self.state.stored(at, (SUBTENSOR, "NetworksAdded"), &[of_netuid(netuid)])? {
+            Some(true) => Ok(()),
+            _ => Err(ChainError::Refused { refusal: Refusal::NoSubnet }),
+        }
     }
 
     /// The call that buys a seat, with the runtime's bytes, for whoever signs it elsewhere.
@@ -199,6 +226,9 @@ impl Subtensor {
             Some(Some(theirs)) => theirs,
             Some(None) | None => self.seats_one_by_one(at, netuid)?,
         };
+        if theirs.hotkeys.is_empty() {
+            self.check_subnet(at, netuid)?;
+        }
         let seat = |(at, hotkey): (usize, &AccountId32)| {
             let number = |list: &[u64]| BlockNumber(list.get(at).copied().unwrap_or(0));
             Neuron {
@@ -290,7 +320,8 @@ impl Chain for Subtensor {
             return Ok(uid);
         }
         let Some((payer, price_max_rao)) = &self.options.payer else {
-            return Err(ChainError::NotRegistered { netuid, hotkey });
+            let price_rao = self.seat_price_rao(netuid)?;
+            return Err(ChainError::SeatForSale { netuid, hotkey, price_rao });
         };
         if self.seat_price_rao(netuid)? > *price_max_rao {
             return Err(ChainError::Refused { refusal: Refusal::PriceAboveLimit });
@@ -392,16 +423,10 @@ impl Chain for Subtensor {
         version_key: u64,
     ) -> Result<(), ChainError> {
         let (metagraph, key) = (self.metagraph(netuid)?, hotkey.hotkey());
-        let at = self.newest()?.hash;
-        let every = self.number(&at, "WeightsSetRateLimit", netuid)?;
+        let every = self.number(&self.newest()?.hash, "WeightsSetRateLimit", netuid)?;
         let voter = metagraph.neurons.iter().find(|neuron| neuron.hotkey == key);
         let voter = *voter.ok_or(ChainError::NotRegistered { netuid, hotkey: key })?;
-        let sealed = self.state.stored(
-            &at,
-            (SUBTENSOR, "CommitRevealWeightsEnabled"),
-            &[of_netuid(netuid)],
-        )?;
-        if sealed == Some(true) {
+        if self.takes_sealed_votes(netuid)? {
             return Err(ChainError::Refused { refusal: Refusal::CommitReveal });
         }
         votes::check(&metagraph.neurons, voter, netuid, shares, metagraph.block, every)?;

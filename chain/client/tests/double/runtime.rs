@@ -51,6 +51,7 @@ impl Double {
         store.insert(self.key("Timestamp", "Now", vec![]), (now.as_millis() as u64).encode());
         for netuid in 0..8u16 {
             let netuid = || vec![number(netuid)];
+            store.insert(self.of("NetworksAdded", netuid()), true.encode());
             store.insert(self.of("MaxAllowedUids", netuid()), self.fixed.seats_max.encode());
             let every = self.fixed.weights_every.encode();
             store.insert(self.of("WeightsSetRateLimit", netuid()), every);
