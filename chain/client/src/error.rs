@@ -35,6 +35,19 @@ pub enum ChainError {
         /// What a seat costs, in RAO.
         price_rao: u64,
     },
+    /// The coldkey has less than a seat costs.
+    #[error(
+        "coldkey {} needs {} for a seat and a little for the fee, but has {}: send it the rest",
+        ss58(*.coldkey), tao(*.needs_rao), tao(*.has_rao)
+    )]
+    BalanceTooLow {
+        /// Who would pay.
+        coldkey: Hotkey,
+        /// What a seat costs, in RAO.
+        needs_rao: u64,
+        /// What it has, in RAO.
+        has_rao: u64,
+    },
     /// All seats are taken.
     #[error(
         "all {seats_max} seats of netuid {netuid} are taken: wait for one, or use another netuid"

@@ -13,6 +13,18 @@ pub fn tao(rao: u64) -> String {
     }
 }
 
+/// The RAO in an amount of TAO such as `0.5`; none if it is no such amount, or there are more than
+/// nine decimals.
+pub fn rao_of(tao: &str) -> Option<u64> {
+    let (whole, rest) = tao.split_once('.').unwrap_or((tao, "0"));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(whole) || !is_number(rest) || rest.len() > 9 {
+        return None;
+    }
+    let rest: u64 = format!("{rest:0<9}").parse().ok()?;
+    whole.parse::<u64>().ok()?.checked_mul(RAO)?.checked_add(rest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -27,6 +39,15 @@ mod tests {
             (u64::MAX, "18446744073.709551615 TAO"),
         ] {
             assert_eq!(tao(rao), text);
+            assert_eq!(rao_of(text.strip_suffix(" TAO").unwrap()), Some(rao));
+        }
+    }
+
+    #[test]
+    fn what_is_no_amount_is_none() {
+        assert_eq!(rao_of("0.50"), Some(500_000_000));
+        for text in ["", ".", "1.", ".5", "-1", "+1", "1e3", "0.0000000001", "18446744073.71"] {
+            assert_eq!(rao_of(text), None, "{text}");
         }
     }
 }

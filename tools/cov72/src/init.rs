@@ -324,7 +324,7 @@ impl NetworkFolder {
              # [chain]\n\
              # kind = \"subtensor\"\n\
              # endpoints = [\"wss://entrypoint-finney.opentensor.ai:443\"]\n\
-             # hotkey = \"/home/me/.bittensor/wallets/main/hotkeys/alice\"\n\
+             # hotkey = \"/home/me/.bittensor/wallets/default/hotkeys/alice\"\n\
              \n\
              [node]\n\
              # Shards of the run's data, and host threads (0: one per core).\n\

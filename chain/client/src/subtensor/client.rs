@@ -53,6 +53,19 @@ struct TheirMetagraph {
     total_stake: Vec<u64>,
 }
 
+/// What an account owns, as far as it matters here.
+#[derive(DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+struct Account {
+    data: Balance,
+}
+
+#[derive(DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+struct Balance {
+    free: u64,
+}
+
 /// A note with the block in which it was left.
 #[derive(DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
@@ -111,6 +124,46 @@ impl Subtensor {
         let at = self.newest()?.hash;
         self.check_subnet(&at, netuid)?;
         self.number(&at, "Burn", netuid)
+    }
+
+    /// What `key` can pay with now, in RAO.
+    ///
+    /// # Errors
+    /// The chain is out of reach.
+    pub fn balance_rao(&self, key: Hotkey) -> Result<u64, ChainError> {
+        let (at, item) = (self.newest()?.hash, ("System", "Account"));
+        let account = self.state.stored::<Account>(&at, item, &[Value::from_bytes(key.0)])?;
+        Ok(account.map_or(0, |account| account.data.free))
+    }
+
+    /// Buys a seat for `hotkey`; one that it has already costs nothing.
+    ///
+    /// # Errors
+    /// Nobody pays, the seat costs more than the payer's limit or has, or the subnet sells none.
+    pub fn buy_seat(&self, netuid: Netuid, hotkey: Hotkey) -> Result<Uid, ChainError> {
+        if let Some(uid) = self.uid_of(netuid, hotkey)? {
+            return Ok(uid);
+        }
+        let price_rao = self.seat_price_rao(netuid)?;
+        let Some((payer, price_max_rao)) = &self.options.payer else {
+            return Err(ChainError::SeatForSale { netuid, hotkey, price_rao });
+        };
+        if price_rao > *price_max_rao {
+            return Err(ChainError::Refused { refusal: Refusal::PriceAboveLimit });
+        }
+        let (coldkey, has_rao) = (payer.hotkey(), self.balance_rao(payer.hotkey())?);
+        if has_rao < price_rao {
+            return Err(ChainError::BalanceTooLow { coldkey, needs_rao: price_rao, has_rao });
+        }
+        let (call, _) = self.seat_call(netuid, hotkey, *price_max_rao)?;
+        match self.send(&call, payer) {
+            Err(ChainError::Refused { refusal: Refusal::SeatsTaken }) => {
+                return Err(ChainError::SeatsTaken { netuid, seats_max: self.limits()?.seats_max });
+            }
+            Ok(()) | Err(ChainError::Refused { refusal: Refusal::AlreadyRegistered }) => {}
+            Err(error) => return Err(error),
+        }
+        self.uid_of(netuid, hotkey)?.ok_or(ChainError::NotRegistered { netuid, hotkey })
     }
 
     /// Whether the subnet takes sealed votes only.
@@ -315,26 +368,7 @@ impl Chain for Subtensor {
     }
 
     fn register(&self, netuid: Netuid, hotkey: &Keypair) -> Result<Uid, ChainError> {
-        let hotkey = hotkey.hotkey();
-        if let Some(uid) = self.uid_of(netuid, hotkey)? {
-            return Ok(uid);
-        }
-        let Some((payer, price_max_rao)) = &self.options.payer else {
-            let price_rao = self.seat_price_rao(netuid)?;
-            return Err(ChainError::SeatForSale { netuid, hotkey, price_rao });
-        };
-        if self.seat_price_rao(netuid)? > *price_max_rao {
-            return Err(ChainError::Refused { refusal: Refusal::PriceAboveLimit });
-        }
-        let (call, _) = self.seat_call(netuid, hotkey, *price_max_rao)?;
-        match self.send(&call, payer) {
-            Err(ChainError::Refused { refusal: Refusal::SeatsTaken }) => {
-                return Err(ChainError::SeatsTaken { netuid, seats_max: self.limits()?.seats_max });
-            }
-            Ok(()) | Err(ChainError::Refused { refusal: Refusal::AlreadyRegistered }) => {}
-            Err(error) => return Err(error),
-        }
-        self.uid_of(netuid, hotkey)?.ok_or(ChainError::NotRegistered { netuid, hotkey })
+        self.buy_seat(netuid, hotkey.hotkey())
     }
 
     fn uid_of(&self, netuid: Netuid, hotkey: Hotkey) -> Result<Option<Uid>, ChainError> {

@@ -11,6 +11,7 @@ use wire::{Keypair, Netuid};
 
 use super::Config;
 use crate::failure::Failure;
+use crate::on_chain::ask_password;
 
 /// Time for one question to a node of the chain.
 const REQUEST: Duration = Duration::from_secs(20);
@@ -37,7 +38,7 @@ pub(crate) struct ChainPlace {
     pub(crate) endpoints: Vec<String>,
     /// Hash of the chain's first block, `0x..`; empty to take that of the first node.
     pub(crate) genesis: String,
-    /// File of the hotkey in a wallet; empty for the file `hotkey` in the run folder.
+    /// File of the node's hotkey in a wallet.
     pub(crate) hotkey: PathBuf,
     /// Milliseconds between two looks for a new block.
     pub(crate) look_ms: u64,
@@ -101,11 +102,19 @@ impl Config {
         })
     }
 
-    /// The hotkey that a wallet holds for this node, if one is named.
+    /// The hotkey that a wallet holds for this node; none on a dev chain, where the run folder
+    /// holds one.
     pub(crate) fn wallet_key(&self) -> Result<Option<Keypair>, Failure> {
         let file = &self.chain.hotkey;
-        let is_named = !file.as_os_str().is_empty();
-        Ok(is_named.then(|| chain::wallet::read_hotkey(file)).transpose()?)
+        match (self.chain.kind, file.as_os_str().is_empty()) {
+            (ChainKind::Dev, _) => Ok(None),
+            (ChainKind::Subtensor, true) => Err(Failure::usage(
+                "chain.hotkey names no key; make one with cov72 wallet create, and give its file",
+            )),
+            (ChainKind::Subtensor, false) => {
+                Ok(Some(chain::wallet::read_key(file, &ask_password)?))
+            }
+        }
     }
 }
 

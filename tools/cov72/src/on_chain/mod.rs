@@ -1,7 +1,10 @@
-//! The commands that look at a chain.
+//! The commands that look at a chain or take a seat on it, and the keys they do it with.
 
 mod info;
 mod metagraph;
+mod password;
+mod register;
+mod wallet;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +17,9 @@ use crate::config::{ChainKind, ChainPlace, Config};
 use crate::failure::Failure;
 pub(crate) use info::{ChainArgs, run as info};
 pub(crate) use metagraph::{MetagraphArgs, run as metagraph};
+pub(crate) use password::{ask_password, ask_secret};
+pub(crate) use register::{RegisterArgs, run as register};
+pub(crate) use wallet::{WalletArgs, run as wallet};
 
 /// Which chain a command is about.
 #[derive(Args, Debug)]

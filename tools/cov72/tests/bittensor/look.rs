@@ -8,14 +8,20 @@ fn parsed(text: &str) -> Json {
     serde_json::from_str(text).expect("one JSON object")
 }
 
-/// A node `net/a` of a new network, with `[chain]` of its own.
+/// A node `net/a` of a new network, with a hotkey in a wallet and `[chain]` of its own.
 fn with_node(chain: &str) -> Place {
     let place = Place::new();
+    assert!(place.run(&["wallet", "create"]).status.success());
+    let hotkey = place.path(".bittensor/wallets/default/hotkeys/default");
     let init = ["init", "--network", "net", "--dir", "net/a"];
     assert!(place.run(&init).status.success());
     let path = place.path("net/a/run.toml");
     let text = std::fs::read_to_string(&path).unwrap().replace("netuid = 72", "netuid = 3");
-    std::fs::write(&path, format!("{text}\n[chain]\nkind = \"subtensor\"\n{chain}\n")).unwrap();
+    std::fs::write(
+        &path,
+        format!("{text}\n[chain]\nkind = \"subtensor\"\nhotkey = {hotkey:?}\n{chain}\n"),
+    )
+    .unwrap();
     place
 }
 
@@ -135,6 +141,11 @@ fn what_leads_nowhere_is_refused_with_the_way_out() {
     let place = with_node("");
     let told = place.refusal(&["train", "--config", "net/a/run.toml", "--windows", "1"], 2);
     assert!(told.contains("chain.endpoints") && told.contains("wss://"), "{told}");
+    let path = place.path("net/a/run.toml");
+    let text = std::fs::read_to_string(&path).unwrap().replace("\nhotkey", "\n# hotkey");
+    std::fs::write(&path, text + "endpoints = [\"ws://127.0.0.1:9\"]\n").unwrap();
+    let told = place.refusal(&["train", "--config", "net/a/run.toml", "--windows", "1"], 2);
+    assert!(told.contains("chain.hotkey") && told.contains("cov72 wallet create"), "{told}");
     for arguments in [&["metagraph"][..], &["metagraph", "--endpoint", "ws://127.0.0.1:9"]] {
         let told = place.refusal(arguments, 2);
         assert!(told.contains("--config") && told.contains("--netuid"), "{told}");

@@ -10,6 +10,7 @@ mod look;
 #[path = "../../../../chain/client/tests/socket/mod.rs"]
 #[allow(dead_code, reason = "the client's tests use all of it")]
 mod socket;
+mod wallet;
 
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use chain::subtensor::{Connection, Subtensor, SubtensorOptions};
 use chain::{Chain, SystemClock};
-use double::{Double, Fixed, description, stake};
+use double::{Double, Fixed, description, fund, stake};
 use socket::{Frames, Server};
 use wire::{Keypair, Netuid, Uid};
 
@@ -91,6 +92,7 @@ impl Bittensor {
 
     /// Buys a seat.
     fn seat(&self, hotkey: &Keypair) -> Uid {
+        fund(&self.double, key(200).hotkey(), FIXED.price_rao);
         let connection =
             Connection::new(vec![self.server.url()], None, Duration::from_secs(20)).unwrap();
         let options = SubtensorOptions {
