@@ -6,8 +6,9 @@ use std::time::Duration;
 use rusqlite::ErrorCode;
 use wire::{BlockNumber, ForeignText, Hotkey, Netuid, Uid};
 
+use crate::money::tao;
 use crate::subtensor::Refusal;
-use crate::wallet::WalletFault;
+use crate::wallet::{WalletFault, ss58};
 
 /// Why the chain did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,33 @@ pub enum ChainError {
         netuid: Netuid,
         /// Who asked.
         hotkey: Hotkey,
+    },
+    /// The hotkey has no seat where seats are sold.
+    #[error(
+        "hotkey {} has no seat on netuid {netuid}, where one costs {} now: buy it with cov72 \
+             register",
+        ss58(*.hotkey), tao(*.price_rao)
+    )]
+    SeatForSale {
+        /// The subnet.
+        netuid: Netuid,
+        /// Who asked.
+        hotkey: Hotkey,
+        /// What a seat costs, in RAO.
+        price_rao: u64,
+    },
+    /// The coldkey has less than a seat costs.
+    #[error(
+        "coldkey {} needs {} for a seat and a little for the fee, but has {}: send it the rest",
+        ss58(*.coldkey), tao(*.needs_rao), tao(*.has_rao)
+    )]
+    BalanceTooLow {
+        /// Who would pay.
+        coldkey: Hotkey,
+        /// What a seat costs, in RAO.
+        needs_rao: u64,
+        /// What it has, in RAO.
+        has_rao: u64,
     },
     /// All seats are taken.
     #[error(
@@ -118,7 +146,7 @@ pub enum ChainError {
         fault: String,
     },
     /// No node of the chain answers.
-    #[error("no node of the chain answers ({fault}): check the connection and network.endpoints")]
+    #[error("no node of the chain answers ({fault}): check the connection and the endpoints")]
     Unreachable {
         /// What happened last.
         fault: ForeignText,
@@ -126,15 +154,15 @@ pub enum ChainError {
     /// A node of another chain.
     #[error(
         "{endpoint} belongs to the chain with genesis {found}, but this network's is {wanted}: \
-             correct network.endpoints or network.genesis"
+             correct its endpoints or its genesis"
     )]
     OtherChain {
         /// The node.
         endpoint: String,
         /// The configured genesis.
-        wanted: ForeignText,
+        wanted: String,
         /// The genesis there.
-        found: ForeignText,
+        found: String,
     },
     /// A node's answer that does not read.
     #[error(

@@ -8,6 +8,7 @@ mod clock;
 mod devchain;
 mod error;
 mod ledger;
+mod money;
 mod notes;
 mod seats;
 pub mod subtensor;
@@ -20,6 +21,7 @@ use std::time::Duration;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use devchain::{Blocks, DevChain, DevChainOptions};
 pub use error::ChainError;
+pub use money::{rao_of, tao};
 use wire::{BlockNumber, Hotkey, Keypair, Netuid, Uid};
 
 /// Most notes that [`Chain::commitments_in`] returns; whoever leaves more in those blocks is not

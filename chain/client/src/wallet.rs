@@ -1,8 +1,11 @@
-//! A hotkey in a file of Bittensor's layout: `WALLETS/NAME/hotkeys/HOTKEY`, JSON, for its owner
-//! only.
+//! A key in a file of Bittensor's layout: `WALLETS/NAME/hotkeys/HOTKEY` and `WALLETS/NAME/coldkey`,
+//! JSON, for its owner only, with the public half in `..pub.txt` beside it.
 //!
-//! Hotkeys lie open in such files as a rule; sealed ones are told apart and refused. The coldkey is
-//! never read: a node has no use for it.
+//! Hotkeys lie open in such files as a rule, coldkeys under a password. Keys that are written here
+//! are hotkeys, and open.
+
+mod root;
+mod seal;
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -14,12 +17,15 @@ use subxt::utils::AccountId32;
 use wire::{Digest, Hotkey, Keypair};
 
 use crate::ChainError;
+pub use root::Root;
 
 /// More than any wallet file holds.
 const FILE_BYTES_MAX: u64 = 16 * 1024;
-/// How sealed files begin, and what sealed them.
-const SEALS: [(&[u8], &str); 3] =
-    [(b"$NACL", "NaCl"), (b"$ANSIBLE_VAULT", "Ansible Vault"), (b"gAAAAA", "Fernet")];
+/// The number of sr25519 among Bittensor's kinds of key.
+const SR25519: u64 = 1;
+
+/// Whoever is asked for the password of a file that needs one; none if nobody can tell.
+pub type AskPassword<'a> = &'a dyn Fn(&Path) -> Option<String>;
 
 /// What is the matter with a wallet's file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,17 +33,27 @@ pub enum WalletFault {
     /// There is none.
     #[error("is not there: correct the names of wallet and hotkey, or make the key first")]
     Missing,
-    /// There is one already, whose key would be lost.
-    #[error("is there already and its key would be lost: choose another name")]
+    /// There is one already.
+    #[error("is there already, and no key is written over another: choose another name")]
     Exists,
-    /// It needs a password.
+    /// It needs a password, and there is none.
+    #[error("is sealed: give its password in COV72_WALLET_PASSWORD, or at a terminal")]
+    Locked,
+    /// It needs another password, or is damaged.
+    #[error("does not open with this password: try again, or restore it from a copy")]
+    WrongPassword,
+    /// It is sealed in a way that is not known here.
     #[error(
-        "is sealed by {seal}, which cov72 cannot open: give this node a hotkey without password"
+        "is sealed by {seal}, which cov72 cannot open: open it with Bittensor's own tool, which \
+             seals it anew"
     )]
     Sealed {
         /// What sealed it.
         seal: &'static str,
     },
+    /// It holds a key of another kind.
+    #[error("holds a key that is not of sr25519, which subnets do not know: make another key")]
+    OtherKind,
     /// Other users of the machine may read it.
     #[error(
         "may be read by others (mode {mode:o}), who could act as this node: run chmod 600 on it"
@@ -50,7 +66,10 @@ pub enum WalletFault {
     #[error("is no key of a Bittensor wallet: name a file under hotkeys/")]
     NotAKey,
     /// It holds the public half only, or a form of the secret that does not grow from 32 bytes.
-    #[error("holds no secretSeed: name the hotkey's own file, not the one that ends in pub.txt")]
+    #[error(
+        "holds neither secretSeed nor secretPhrase: name the key's own file, not the one that ends \
+             in pub.txt"
+    )]
     NoSeed,
     /// Its parts contradict each other.
     #[error("holds a seed of another key than the one it names: restore it from a copy")]
@@ -82,44 +101,91 @@ pub fn hotkey_path(wallets: &Path, wallet: &str, hotkey: &str) -> Result<PathBuf
 /// The key in the file at `path`.
 ///
 /// # Errors
-/// There is none, it needs a password, others may read it, or it is damaged.
-pub fn read_hotkey(path: &Path) -> Result<Keypair, ChainError> {
-    let bytes = read_private(path)?;
-    if let Some(&(_, seal)) = SEALS.iter().find(|(start, _)| bytes.starts_with(start)) {
-        return Err(fault(path, WalletFault::Sealed { seal }));
+/// There is none, its password is another or missing, others may read it, or it is damaged.
+pub fn read_key(path: &Path, password: AskPassword<'_>) -> Result<Keypair, ChainError> {
+    let mut bytes = read_private(path)?;
+    if seal::is_sealed(&bytes) {
+        let password = password(path).ok_or_else(|| fault(path, WalletFault::Locked))?;
+        let opened = seal::open(&bytes, &password);
+        bytes = opened.ok_or_else(|| fault(path, WalletFault::WrongPassword))?;
     }
-    let key: Value =
-        serde_json::from_slice(&bytes).map_err(|_| fault(path, WalletFault::NotAKey))?;
+    key_of(&bytes).map_err(|found| fault(path, found))
+}
+
+/// The key that a file's open bytes hold.
+fn key_of(bytes: &[u8]) -> Result<Keypair, WalletFault> {
+    if let Some(seal) = seal::other_seal(bytes) {
+        return Err(WalletFault::Sealed { seal });
+    }
+    let key: Value = serde_json::from_slice(bytes).map_err(|_| WalletFault::NotAKey)?;
     if !key.is_object() {
-        return Err(fault(path, WalletFault::NotAKey));
+        return Err(WalletFault::NotAKey);
     }
-    let seed = bytes_in(&key, "secretSeed").ok_or_else(|| fault(path, WalletFault::NoSeed))?;
-    let keypair = Keypair::from_seed(seed);
+    if key.get("cryptoType").and_then(Value::as_u64).is_some_and(|kind| kind != SR25519) {
+        return Err(WalletFault::OtherKind);
+    }
+    let of_seed = bytes_in(&key, "secretSeed").map(Root::of_seed);
+    let phrase = || Root::of_phrase(key.get("secretPhrase")?.as_str()?);
+    let keypair = of_seed.or_else(phrase).ok_or(WalletFault::NoSeed)?.keypair();
     let hotkey = keypair.hotkey();
     let named = key.get("ss58Address").and_then(Value::as_str);
     let agrees = named.is_none_or(|named| named == ss58(hotkey))
         && bytes_in(&key, "publicKey").is_none_or(|bytes| bytes == hotkey.0);
-    agrees.then_some(keypair).ok_or_else(|| fault(path, WalletFault::OtherKey))
+    agrees.then_some(keypair).ok_or(WalletFault::OtherKey)
 }
 
-/// Writes the key that grows from `seed`, and beside it its public half.
+/// The public half of the key at `path`: from the file beside it, or if there is none from the key
+/// itself, without a password.
+///
+/// # Errors
+/// Neither is there or reads.
+pub fn read_address(path: &Path) -> Result<Hotkey, ChainError> {
+    let beside = public_path(path);
+    let text = match File::open(&beside) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return read_key(path, &|_| None).map(|key| key.hotkey());
+        }
+        opened => read_bounded(&beside, opened.map_err(|error| io(&beside, &error))?)?,
+    };
+    let key: Option<Value> = serde_json::from_slice(&text).ok();
+    let address = key.as_ref().and_then(|key| key.get("ss58Address")?.as_str()?.parse().ok());
+    let address = address.map(|AccountId32(bytes)| Hotkey(bytes));
+    address.ok_or_else(|| fault(&beside, WalletFault::NotAKey))
+}
+
+/// Writes the hotkey that grows from `root`, open, and beside it its public half.
 ///
 /// # Errors
 /// There is a key already, or the disk fails.
-pub fn write_hotkey(path: &Path, seed: [u8; 32]) -> Result<Hotkey, ChainError> {
-    let hotkey = Keypair::from_seed(seed).hotkey();
+pub fn write_hotkey(path: &Path, root: &Root) -> Result<Hotkey, ChainError> {
+    let public_file = public_path(path);
+    if path.file_name().is_none() {
+        return Err(fault(path, WalletFault::Name));
+    }
+    if public_file.exists() {
+        return Err(fault(&public_file, WalletFault::Exists));
+    }
+    let hotkey = root.hotkey();
     let (account, address) = (format!("0x{hotkey}"), ss58(hotkey));
     let public = json!({ "accountId": account, "publicKey": account, "ss58Address": address });
     let mut secret = public.clone();
-    secret["secretSeed"] = format!("0x{}", Digest(seed)).into();
-    let name = path.file_name().ok_or_else(|| fault(path, WalletFault::Name))?;
+    secret["cryptoType"] = SR25519.into();
+    secret["secretSeed"] = format!("0x{}", Digest(root.seed())).into();
+    if let Some(phrase) = root.phrase() {
+        secret["secretPhrase"] = phrase.into();
+    }
     let folder = folder_of(path);
     std::fs::create_dir_all(folder).map_err(|error| io(folder, &error))?;
     place(path, &secret)?;
-    let mut public_name = name.to_owned();
-    public_name.push("pub.txt");
-    place(&path.with_file_name(public_name), &public)?;
+    place(&public_file, &public)?;
     Ok(hotkey)
+}
+
+/// Where the public half of the key at `path` lies.
+fn public_path(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push("pub.txt");
+    path.with_file_name(name)
 }
 
 /// The address of a key as wallets show it.
@@ -134,6 +200,10 @@ fn read_private(path: &Path) -> Result<Vec<u8>, ChainError> {
     if mode & 0o077 != 0 {
         return Err(fault(path, WalletFault::Open { mode }));
     }
+    read_bounded(path, file)
+}
+
+fn read_bounded(path: &Path, file: File) -> Result<Vec<u8>, ChainError> {
     let mut bytes = Vec::new();
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| io(path, &error))?;
     match bytes.len() as u64 <= FILE_BYTES_MAX {

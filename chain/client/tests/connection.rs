@@ -84,6 +84,16 @@ fn a_node_of_another_chain_is_refused_with_both_hashes() {
 }
 
 #[test]
+fn a_node_whose_first_block_has_no_hash_gives_way() {
+    let other = node("odd", "\u{1b}[2J0x2f05", Frames::Whole);
+    let fault = name(&connect(&[&other])).unwrap_err();
+    assert!(matches!(&fault, RpcFault::Lost(_)), "{fault:?}");
+    assert!(fault.to_string().contains(&other.url()), "{fault}");
+    let ours = node("ours", GENESIS, Frames::Whole);
+    assert_eq!(name(&connect(&[&other, &ours])), Ok(json!("ours")));
+}
+
+#[test]
 fn a_refusal_is_an_answer_and_keeps_its_number_and_text() {
     let node = node("one", GENESIS, Frames::Whole);
     let refused = connect(&[&node]).request("state_call", vec![]).unwrap_err();

@@ -94,6 +94,7 @@ fn stored_items_have_the_keys_and_values_that_are_sent_and_read() {
         ("WeightsSetRateLimit", by_netuid(), number(), u64_hex.into()),
         ("CommitRevealWeightsEnabled", by_netuid(), Value::bool(true), "01".into()),
         ("Burn", by_netuid(), number(), u64_hex.into()),
+        ("NetworksAdded", by_netuid(), Value::bool(true), "01".into()),
     ];
     let pallet = metadata.pallet_by_name("SubtensorModule").unwrap();
     for (name, keys, value, bytes) in items {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use chain::subtensor::{Call, Connection, Refusal, Subtensor, SubtensorOptions};
 use chain::{Chain, ChainError, SystemClock};
 use conformance::{SEATS_MAX, Subject};
-use double::{Double, Fixed, description, stake};
+use double::{Double, Fixed, description, fund, stake};
 use socket::{Frames, Server};
 use wire::{BlockNumber, Keypair, Netuid, Uid};
 
@@ -37,6 +37,7 @@ struct Remote {
 impl Remote {
     fn new(fixed: Fixed, price_max_rao: u64) -> Option<Self> {
         let double = Arc::new(Double::new(description()?, fixed));
+        fund(&double, key(200).hotkey(), 1_000_000_000);
         let node = Arc::clone(&double);
         let server =
             Server::start(Frames::Whole, move |method, params| node.answer(method, params));
@@ -114,6 +115,23 @@ fn a_seat_above_the_price_is_not_bought() {
         other => panic!("{other:?}"),
     }
     assert_eq!(remote.server.asked("author_submitExtrinsic"), 0);
+}
+
+#[test]
+fn a_seat_that_the_coldkey_cannot_pay_is_not_bought() {
+    let Some(remote) = Remote::new(FIXED, 1_000) else { return };
+    fund(&remote.double, key(200).hotkey(), 1_999);
+    remote.double.advance(1);
+    remote.chain.register(NETUID, &key(1)).unwrap();
+    assert_eq!(remote.chain.balance_rao(key(200).hotkey()).unwrap(), 999);
+    let sent = remote.server.asked("author_submitExtrinsic");
+    match remote.chain.register(NETUID, &key(2)) {
+        Err(ChainError::BalanceTooLow { coldkey, needs_rao: 1_000, has_rao: 999 }) => {
+            assert_eq!(coldkey, key(200).hotkey());
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(remote.server.asked("author_submitExtrinsic"), sent);
 }
 
 #[test]

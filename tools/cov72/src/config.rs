@@ -3,6 +3,7 @@
 //! The file is walked against the preset's own table, so that an unknown key or a value of the
 //! wrong kind is named with its line and, where one is near, the key that was meant.
 
+mod chain_place;
 mod file;
 mod new_run;
 
@@ -17,6 +18,7 @@ use wire::{Documents, Genesis, Inner, ModelSpec, Objective, Outer, RunDescriptio
 use crate::attack::Plot;
 use crate::device::DeviceName;
 use crate::failure::Failure;
+pub(crate) use chain_place::{ChainKind, ChainPlace};
 pub(crate) use new_run::NewRun;
 
 /// Windows of a node in a network that is not told when to stop.
@@ -53,6 +55,9 @@ pub(crate) struct Config {
     pub(crate) node: Node,
     /// The network to join, if any.
     pub(crate) network: Network,
+    /// The chain of that network.
+    #[serde(default)]
+    pub(crate) chain: ChainPlace,
 }
 
 /// Where a node finds its network. What all nodes of a run share comes from its description.
@@ -61,7 +66,7 @@ pub(crate) struct Config {
 pub(crate) struct Network {
     /// The signed run description; empty to train alone.
     pub(crate) run: PathBuf,
-    /// File of the dev chain.
+    /// File of the dev chain, unless `chain.kind` names another.
     pub(crate) chain: PathBuf,
     /// The subnet.
     pub(crate) netuid: u16,
@@ -181,6 +186,7 @@ impl Config {
                 reading: Reading::Ring,
             },
             network: Network::default(),
+            chain: ChainPlace::default(),
         }
     }
 

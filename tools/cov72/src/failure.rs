@@ -5,6 +5,7 @@ use std::{fmt, io};
 
 use bucket::BucketError;
 use chain::ChainError;
+use chain::wallet::WalletFault;
 use model::hugging_face::InteropError;
 use model::sparseloco::SparseLocoError;
 use model::{ModelError, TokenizerError};
@@ -169,6 +170,12 @@ impl From<ChainError> for Failure {
     fn from(error: ChainError) -> Self {
         match error {
             ChainError::Damaged { .. } | ChainError::NotAChain { .. } => Self::damaged(error),
+            ChainError::Wallet { fault: WalletFault::OtherKey, .. } => Self::damaged(error),
+            ChainError::Wallet { .. } => Self::precondition(error),
+            ChainError::SeatForSale { .. } | ChainError::BalanceTooLow { .. } => {
+                Self::precondition(error)
+            }
+            ChainError::OtherChain { .. } => Self::usage(error),
             ChainError::DiskFull { .. } => Self::ours(error),
             _ => Self::refused(error),
         }

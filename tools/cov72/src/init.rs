@@ -255,7 +255,7 @@ impl NetworkFolder {
         path: &Path,
     ) -> Result<wire::Uid, Failure> {
         let keypair = folder.keypair()?;
-        let chain = setup::open_chain(&self.dir.join("chain.sqlite"))?;
+        let chain = DevChain::open(&self.dir.join("chain.sqlite"), Arc::new(SystemClock))?;
         let uid = chain.register(NETUID, &keypair)?;
         if plan.role == Role::Validator {
             chain.set_stake(keypair.hotkey(), plan.stake_rao)?;
@@ -319,6 +319,12 @@ impl NetworkFolder {
              poll_ms = 200\n\
              # Windows between two checkpoints that a validator publishes.\n\
              checkpoint_every = 10\n\
+             \n\
+             # A network on Bittensor instead: its nodes, and this node's hotkey in a wallet.\n\
+             # [chain]\n\
+             # kind = \"subtensor\"\n\
+             # endpoints = [\"wss://entrypoint-finney.opentensor.ai:443\"]\n\
+             # hotkey = \"/home/me/.bittensor/wallets/default/hotkeys/alice\"\n\
              \n\
              [node]\n\
              # Shards of the run's data, and host threads (0: one per core).\n\

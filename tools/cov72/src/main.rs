@@ -18,6 +18,7 @@ mod import;
 mod init;
 mod localnet;
 mod node;
+mod on_chain;
 mod serve;
 mod sim;
 mod stdout;
@@ -39,6 +40,10 @@ enum Command {
     Init(init::InitArgs),
     Validate(validate::ValidateArgs),
     Explain(explain::ExplainArgs),
+    Wallet(on_chain::WalletArgs),
+    Register(on_chain::RegisterArgs),
+    Metagraph(on_chain::MetagraphArgs),
+    Chain(on_chain::ChainArgs),
     Data(data::DataArgs),
     Export(export::ExportArgs),
     Eval(eval::EvalArgs),
@@ -56,6 +61,10 @@ fn main() -> ExitCode {
         Command::Init(args) => init::run(&args),
         Command::Validate(args) => validate::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Wallet(args) => on_chain::wallet(&args),
+        Command::Register(args) => on_chain::register(&args),
+        Command::Metagraph(args) => on_chain::metagraph(&args),
+        Command::Chain(args) => on_chain::info(&args),
         Command::Data(args) => data::run(args),
         Command::Export(args) => export::run(&args),
         Command::Eval(args) => eval::run(&args),

@@ -53,6 +53,19 @@ struct TheirMetagraph {
     total_stake: Vec<u64>,
 }
 
+/// What an account owns, as far as it matters here.
+#[derive(DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+struct Account {
+    data: Balance,
+}
+
+#[derive(DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+struct Balance {
+    free: u64,
+}
+
 /// A note with the block in which it was left.
 #[derive(DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
@@ -95,12 +108,79 @@ impl Subtensor {
         Ok(self.state.runtime(&self.newest()?.hash)?.spec_version)
     }
 
-    /// What a seat costs now, in RAO; it changes with every block.
+    /// Hash of the chain's first block, as `0x..`.
     ///
     /// # Errors
     /// The chain is out of reach.
+    pub fn genesis(&self) -> Result<String, ChainError> {
+        self.state.hash(0)
+    }
+
+    /// What a seat costs now, in RAO; it changes with every block.
+    ///
+    /// # Errors
+    /// The chain is out of reach, or has no such subnet.
     pub fn seat_price_rao(&self, netuid: Netuid) -> Result<u64, ChainError> {
-        self.number(&self.newest()?.hash, "Burn", netuid)
+        let at = self.newest()?.hash;
+        self.check_subnet(&at, netuid)?;
+        self.number(&at, "Burn", netuid)
+    }
+
+    /// What `key` can pay with now, in RAO.
+    ///
+    /// # Errors
+    /// The chain is out of reach.
+    pub fn balance_rao(&self, key: Hotkey) -> Result<u64, ChainError> {
+        let (at, item) = (self.newest()?.hash, ("System", "Account"));
+        let account = self.state.stored::<Account>(&at, item, &[Value::from_bytes(key.0)])?;
+        Ok(account.map_or(0, |account| account.data.free))
+    }
+
+    /// Buys a seat for `hotkey`; one that it has already costs nothing.
+    ///
+    /// # Errors
+    /// Nobody pays, the seat costs more than the payer's limit or has, or the subnet sells none.
+    pub fn buy_seat(&self, netuid: Netuid, hotkey: Hotkey) -> Result<Uid, ChainError> {
+        if let Some(uid) = self.uid_of(netuid, hotkey)? {
+            return Ok(uid);
+        }
+        let price_rao = self.seat_price_rao(netuid)?;
+        let Some((payer, price_max_rao)) = &self.options.payer else {
+            return Err(ChainError::SeatForSale { netuid, hotkey, price_rao });
+        };
+        if price_rao > *price_max_rao {
+            return Err(ChainError::Refused { refusal: Refusal::PriceAboveLimit });
+        }
+        let (coldkey, has_rao) = (payer.hotkey(), self.balance_rao(payer.hotkey())?);
+        if has_rao < price_rao {
+            return Err(ChainError::BalanceTooLow { coldkey, needs_rao: price_rao, has_rao });
+        }
+        let (call, _) = self.seat_call(netuid, hotkey, *price_max_rao)?;
+        match self.send(&call, payer) {
+            Err(ChainError::Refused { refusal: Refusal::SeatsTaken }) => {
+                return Err(ChainError::SeatsTaken { netuid, seats_max: self.limits()?.seats_max });
+            }
+            Ok(()) | Err(ChainError::Refused { refusal: Refusal::AlreadyRegistered }) => {}
+            Err(error) => return Err(error),
+        }
+        self.uid_of(netuid, hotkey)?.ok_or(ChainError::NotRegistered { netuid, hotkey })
+    }
+
+    /// Whether the subnet takes sealed votes only.
+    ///
+    /// # Errors
+    /// The chain is out of reach.
+    pub fn takes_sealed_votes(&self, netuid: Netuid) -> Result<bool, ChainError> {
+        let (at, item) = (self.newest()?.hash, (SUBTENSOR, "CommitRevealWeightsEnabled"));
+        Ok(self.state.stored(&at, item, &[of_netuid(netuid)])?.unwrap_or(false))
+    }
+
+    /// Refuses a subnet that does not exist: most of what is stored of one has a value anyway.
+    fn check_subnet(&self, at: &BlockHash, netuid: Netuid) -> Result<(), ChainError> {
+        match self.state.stored(at, (SUBTENSOR, "NetworksAdded"), &[of_netuid(netuid)])? {
+            Some(true) => Ok(()),
+            _ => Err(ChainError::Refused { refusal: Refusal::NoSubnet }),
+        }
     }
 
     /// The call that buys a seat, with the runtime's bytes, for whoever signs it elsewhere.
@@ -199,6 +279,9 @@ impl Subtensor {
             Some(Some(theirs)) => theirs,
             Some(None) | None => self.seats_one_by_one(at, netuid)?,
         };
+        if theirs.hotkeys.is_empty() {
+            self.check_subnet(at, netuid)?;
+        }
         let seat = |(at, hotkey): (usize, &AccountId32)| {
             let number = |list: &[u64]| BlockNumber(list.get(at).copied().unwrap_or(0));
             Neuron {
@@ -285,25 +368,7 @@ impl Chain for Subtensor {
     }
 
     fn register(&self, netuid: Netuid, hotkey: &Keypair) -> Result<Uid, ChainError> {
-        let hotkey = hotkey.hotkey();
-        if let Some(uid) = self.uid_of(netuid, hotkey)? {
-            return Ok(uid);
-        }
-        let Some((payer, price_max_rao)) = &self.options.payer else {
-            return Err(ChainError::NotRegistered { netuid, hotkey });
-        };
-        if self.seat_price_rao(netuid)? > *price_max_rao {
-            return Err(ChainError::Refused { refusal: Refusal::PriceAboveLimit });
-        }
-        let (call, _) = self.seat_call(netuid, hotkey, *price_max_rao)?;
-        match self.send(&call, payer) {
-            Err(ChainError::Refused { refusal: Refusal::SeatsTaken }) => {
-                return Err(ChainError::SeatsTaken { netuid, seats_max: self.limits()?.seats_max });
-            }
-            Ok(()) | Err(ChainError::Refused { refusal: Refusal::AlreadyRegistered }) => {}
-            Err(error) => return Err(error),
-        }
-        self.uid_of(netuid, hotkey)?.ok_or(ChainError::NotRegistered { netuid, hotkey })
+        self.buy_seat(netuid, hotkey.hotkey())
     }
 
     fn uid_of(&self, netuid: Netuid, hotkey: Hotkey) -> Result<Option<Uid>, ChainError> {
@@ -392,16 +457,10 @@ impl Chain for Subtensor {
         version_key: u64,
     ) -> Result<(), ChainError> {
         let (metagraph, key) = (self.metagraph(netuid)?, hotkey.hotkey());
-        let at = self.newest()?.hash;
-        let every = self.number(&at, "WeightsSetRateLimit", netuid)?;
+        let every = self.number(&self.newest()?.hash, "WeightsSetRateLimit", netuid)?;
         let voter = metagraph.neurons.iter().find(|neuron| neuron.hotkey == key);
         let voter = *voter.ok_or(ChainError::NotRegistered { netuid, hotkey: key })?;
-        let sealed = self.state.stored(
-            &at,
-            (SUBTENSOR, "CommitRevealWeightsEnabled"),
-            &[of_netuid(netuid)],
-        )?;
-        if sealed == Some(true) {
+        if self.takes_sealed_votes(netuid)? {
             return Err(ChainError::Refused { refusal: Refusal::CommitReveal });
         }
         votes::check(&metagraph.neurons, voter, netuid, shares, metagraph.block, every)?;

@@ -98,7 +98,9 @@ impl Connection {
         })?;
         let client = Arc::new(client);
         let found = self.ask(&client, "chain_getBlockHash", vec![0.into()])?;
-        let found = found.as_str().unwrap_or("none").to_string();
+        let Some(found) = found.as_str().filter(|hash| is_hash(hash)).map(str::to_string) else {
+            return Err(RpcFault::Lost("its first block has no hash".into()));
+        };
         let wanted = link.genesis.get_or_insert_with(|| found.clone()).clone();
         if wanted != found {
             return Err(RpcFault::OtherChain { endpoint, wanted, found });
@@ -140,17 +142,19 @@ impl Rpc for Connection {
     fn request(&self, method: &str, params: Vec<Json>) -> Result<Json, RpcFault> {
         let mut fault = RpcFault::Lost("no endpoint is named".into());
         for _ in 0..2 * self.endpoints.len() {
+            let endpoint = self.endpoint();
             let client = match self.client() {
                 Ok(client) => client,
                 Err(other @ RpcFault::OtherChain { .. }) => return Err(other),
                 Err(lost) => {
                     self.leave(None);
-                    fault = lost;
+                    fault = RpcFault::Lost(format!("{endpoint}: {lost}"));
                     continue;
                 }
             };
             match self.ask(&client, method, params.clone()) {
-                Err(lost @ RpcFault::Lost(_)) => {
+                Err(RpcFault::Lost(lost)) => {
+                    let lost = RpcFault::Lost(format!("{endpoint}: {lost}"));
                     self.leave(Some(&client));
                     if method == SUBMIT {
                         return Err(lost);
@@ -176,6 +180,12 @@ impl Drop for Connection {
             runtime.shutdown_background();
         }
     }
+}
+
+/// Whether a stranger's text is a hash as nodes spell them, at most 32 bytes long.
+fn is_hash(text: &str) -> bool {
+    let digits = text.strip_prefix("0x").unwrap_or_default();
+    (1..=64).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn fault_of(error: &Error) -> RpcFault {

@@ -146,7 +146,7 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NotRegistered => "the hotkey has no seat: buy one with its coldkey",
+            Self::NotRegistered => "the hotkey has no seat: buy one with cov72 register",
             Self::AlreadyRegistered => "the hotkey has a seat already: go on with it",
             Self::SeatsTaken => {
                 "all seats are taken by newcomers: wait for one, or use another netuid"

@@ -245,7 +245,6 @@ fn error_of(method: &str, fault: RpcFault) -> ChainError {
     match fault {
         RpcFault::Lost(fault) => ChainError::Unreachable { fault: ForeignText::new(&fault) },
         RpcFault::OtherChain { endpoint, wanted, found } => {
-            let [wanted, found] = [wanted, found].map(|hash| ForeignText::new(&hash));
             ChainError::OtherChain { endpoint, wanted, found }
         }
         refused @ RpcFault::Refused { .. } => odd(method, &refused),

@@ -10,7 +10,8 @@ const CALLS: [(&str, &str); 3] = [
     ("Commitments", "set_commitment"),
 ];
 /// Stored items: pallet and name.
-const ITEMS: [(&str, &str); 16] = [
+const ITEMS: [(&str, &str); 17] = [
+    ("SubtensorModule", "NetworksAdded"),
     ("SubtensorModule", "Uids"),
     ("SubtensorModule", "Keys"),
     ("SubtensorModule", "SubnetworkN"),

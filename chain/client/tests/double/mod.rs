@@ -212,6 +212,11 @@ impl Double {
     }
 }
 
+/// What the newest state gives a coldkey by hand.
+pub(crate) fn fund(double: &Double, owner: Hotkey, rao: u64) {
+    double.change(|double, store| double.set_balance(store, owner.0, rao));
+}
+
 /// What the newest state gives a validator by hand.
 pub(crate) fn stake(double: &Double, hotkey: Hotkey) {
     double.change(|double, store| double.give_permit(store, hotkey));

@@ -51,6 +51,7 @@ impl Double {
         store.insert(self.key("Timestamp", "Now", vec![]), (now.as_millis() as u64).encode());
         for netuid in 0..8u16 {
             let netuid = || vec![number(netuid)];
+            store.insert(self.of("NetworksAdded", netuid()), true.encode());
             store.insert(self.of("MaxAllowedUids", netuid()), self.fixed.seats_max.encode());
             let every = self.fixed.weights_every.encode();
             store.insert(self.of("WeightsSetRateLimit", netuid()), every);
@@ -113,9 +114,20 @@ impl Double {
     }
 
     pub(super) fn count_nonce(&self, store: &mut Store, signer: [u8; 32]) {
-        let mut account = vec![0; 80];
-        account[..4].copy_from_slice(&(self.nonce(store, signer) + 1).to_le_bytes());
-        store.insert(self.account(signer), account);
+        let nonce = self.nonce(store, signer) + 1;
+        let account = store.entry(self.account(signer)).or_insert_with(|| vec![0; 80]);
+        account[..4].copy_from_slice(&nonce.to_le_bytes());
+    }
+
+    fn balance(&self, store: &Store, owner: [u8; 32]) -> u64 {
+        let found = store.get(&self.account(owner));
+        found.map_or(0, |found| u64::from_le_bytes(found[16..24].try_into().unwrap()))
+    }
+
+    /// What an account can pay with.
+    pub(super) fn set_balance(&self, store: &mut Store, owner: [u8; 32], rao: u64) {
+        let account = store.entry(self.account(owner)).or_insert_with(|| vec![0; 80]);
+        account[16..24].copy_from_slice(&rao.to_le_bytes());
     }
 
     fn uid(&self, store: &Store, netuid: u16, hotkey: [u8; 32]) -> Option<u16> {
@@ -156,7 +168,12 @@ impl Double {
                 if u64::decode(&mut rest).is_ok_and(|limit| limit < self.fixed.price_rao) {
                     return Err(subtensor("RegistrationPriceLimitExceeded"));
                 }
-                self.register(store, netuid, hotkey, now).map_err(subtensor)
+                let balance = self.balance(store, signed.signer);
+                let rest = balance.checked_sub(self.fixed.price_rao);
+                let rest = rest.ok_or(subtensor("NotEnoughBalanceToStake"))?;
+                self.register(store, netuid, hotkey, now).map_err(subtensor)?;
+                self.set_balance(store, signed.signer, rest);
+                Ok(())
             }
             ("Commitments", "set_commitment") => {
                 if self.uid(store, netuid, signed.signer).is_none() {

@@ -38,7 +38,9 @@ fn merge(into: &mut Table, from: &DeTable<'_>, path: &str) -> Result<(), (usize,
             return Err((offset, format!("unknown key {full}{hint}")));
         };
         match (known, value.get_ref()) {
-            (Value::Table(known), DeValue::Table(given)) if same_kind(known, given) => {
+            (Value::Table(known), DeValue::Table(given))
+                if full == "chain" || same_kind(known, given) =>
+            {
                 merge(known, given, &full)?;
             }
             (known, given) => {
@@ -52,7 +54,8 @@ fn merge(into: &mut Table, from: &DeTable<'_>, path: &str) -> Result<(), (usize,
     Ok(())
 }
 
-/// Whether two tables may be merged key by key: not if they are different cases of one choice.
+/// Whether two tables may be merged key by key: not if they are different cases of one choice, but
+/// for `chain`, whose keys are the same in each case.
 fn same_kind(known: &Table, given: &DeTable<'_>) -> bool {
     let (Some(known), Some(given)) = (known.get("kind"), given.get("kind")) else { return true };
     known.as_str() == given.get_ref().as_str()

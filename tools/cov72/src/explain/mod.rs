@@ -6,7 +6,6 @@ mod replay;
 use std::path::PathBuf;
 
 use bucket::{Limits, ObjectKey};
-use chain::Chain;
 use clap::Args;
 use serde::Serialize;
 use wire::protocol::JUDGEMENT_BYTES_MAX;
@@ -140,8 +139,7 @@ async fn published(
     run: &RunDescription,
     window: Window,
 ) -> Result<Vec<Judgement>, Failure> {
-    let (chain, netuid) =
-        (setup::open_chain(&config.network.chain)?, Netuid(config.network.netuid));
+    let (chain, netuid) = (config.open_chain()?, Netuid(config.network.netuid));
     let opener = |place: &str| bucket::Bucket::open_public(&place.parse()?);
     let mut directory = Directory::new(std::sync::Arc::new(opener));
     directory.update(&chain.metagraph(netuid)?, chain.commitments(netuid)?);

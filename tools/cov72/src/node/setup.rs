@@ -6,17 +6,19 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bucket::{Bucket, Credentials, FaultPlan, Place, PublicPlace, Spool};
-use chain::{Chain, Clock, DevChain, SystemClock};
+use chain::{Chain, Clock, SystemClock};
 use wire::{Keypair, Layout, Netuid, RunDescription};
 
 use super::{FirstParams, Node, Pace, Parts, Voice};
-use crate::config::Config;
+use crate::config::{ChainKind, Config};
 use crate::failure::Failure;
 
 /// Time for one request to a bucket, before what its size takes.
 pub(crate) const REQUEST: Duration = Duration::from_secs(20);
 /// Further than this from the chain's newest block no clock of an honest machine is.
 const CLOCK_SKEW_MAX_MS: u64 = 60_000;
+/// How far Bittensor's finalized blocks may lie back beside that.
+const FINALITY_MS: u64 = 120_000;
 
 /// Runs a node to its end.
 pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
@@ -74,11 +76,6 @@ pub(crate) fn faults(file: &Path) -> Result<Option<FaultPlan>, Failure> {
     plan.map(Some).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
 }
 
-/// The chain that a configuration names.
-pub(crate) fn open_chain(path: &Path) -> Result<DevChain, Failure> {
-    Ok(DevChain::open(path, Arc::new(SystemClock))?)
-}
-
 /// Takes the node's seat in its network.
 pub(crate) async fn join(
     config: &Config,
@@ -88,8 +85,9 @@ pub(crate) async fn join(
     voice: Arc<dyn Voice>,
     stop: Arc<AtomicBool>,
 ) -> Result<Node, Failure> {
-    let chain = open_chain(&config.network.chain)?;
-    check_clock(&chain, SystemClock.now_ms())?;
+    let chain = config.open_chain()?;
+    let keypair = config.wallet_key()?.unwrap_or(keypair);
+    check_clock(&*chain, SystemClock.now_ms(), skew_max_ms(config.chain.kind))?;
     let OwnBucket { bucket, public } = own_bucket(config)?;
     bucket.check().await?;
     let faults = faults(&config.network.faults)?;
@@ -104,7 +102,7 @@ pub(crate) async fn join(
         layout: layout.clone(),
         keypair,
         netuid: Netuid(config.network.netuid),
-        chain: Arc::new(chain),
+        chain,
         bucket: fail(bucket),
         place: public.to_string(),
         opener: Arc::new(move |place: &str| Ok(fail(Bucket::open_public(&place.parse()?)?))),
@@ -116,11 +114,18 @@ pub(crate) async fn join(
     Node::join(parts).await
 }
 
+fn skew_max_ms(kind: ChainKind) -> u64 {
+    match kind {
+        ChainKind::Dev => CLOCK_SKEW_MAX_MS,
+        ChainKind::Subtensor => CLOCK_SKEW_MAX_MS + FINALITY_MS,
+    }
+}
+
 /// Refuses to start with a clock that contradicts the chain's.
-fn check_clock(chain: &dyn Chain, now_ms: u64) -> Result<(), Failure> {
+fn check_clock(chain: &dyn Chain, now_ms: u64, apart_max_ms: u64) -> Result<(), Failure> {
     let head = chain.head()?;
     let apart_ms = now_ms.abs_diff(head.timestamp_ms);
-    if apart_ms <= CLOCK_SKEW_MAX_MS {
+    if apart_ms <= apart_max_ms {
         return Ok(());
     }
     let way = if now_ms > head.timestamp_ms { "ahead of" } else { "behind" };
@@ -133,7 +138,7 @@ fn check_clock(chain: &dyn Chain, now_ms: u64) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use chain::{Blocks, DevChainOptions, ManualClock};
+    use chain::{Blocks, DevChain, DevChainOptions, ManualClock};
 
     use super::*;
 
@@ -143,10 +148,10 @@ mod tests {
         let blocks = Blocks::EveryMs(1_000);
         let options = DevChainOptions { blocks, ..DevChainOptions::default() };
         let chain = DevChain::in_memory(options, Arc::new(ManualClock::new(NOW_MS))).unwrap();
-        assert!(check_clock(&chain, NOW_MS + CLOCK_SKEW_MAX_MS).is_ok());
+        assert!(check_clock(&chain, NOW_MS + CLOCK_SKEW_MAX_MS, CLOCK_SKEW_MAX_MS).is_ok());
         for (now_ms, way) in [(NOW_MS + 90_000, "90 s ahead of"), (NOW_MS - 90_000, "90 s behind")]
         {
-            let refused = check_clock(&chain, now_ms).unwrap_err();
+            let refused = check_clock(&chain, now_ms, CLOCK_SKEW_MAX_MS).unwrap_err();
             assert_eq!(refused.exit, 3);
             assert!(refused.message.contains(way), "{}", refused.message);
             assert!(refused.message.contains("set it by NTP"), "{}", refused.message);
