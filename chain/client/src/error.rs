@@ -35,6 +35,22 @@ pub enum ChainError {
         /// What a seat costs, in RAO.
         price_rao: u64,
     },
+    /// The hotkey had a seat, and has it no more.
+    #[error(
+        "hotkey {} lost its seat, uid {uid} of netuid {netuid}, by block {block}; everything here \
+             is kept: buy a seat anew with cov72 register, then start the same command",
+        ss58(*.hotkey)
+    )]
+    SeatLost {
+        /// The subnet.
+        netuid: Netuid,
+        /// Whose seat it was.
+        hotkey: Hotkey,
+        /// The seat.
+        uid: Uid,
+        /// The block at which it was found out.
+        block: BlockNumber,
+    },
     /// The coldkey has less than a seat costs.
     #[error(
         "coldkey {} needs {} for a seat and a little for the fee, but has {}: send it the rest",

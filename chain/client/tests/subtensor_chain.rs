@@ -21,6 +21,7 @@ use wire::{BlockNumber, Keypair, Netuid, Uid};
 
 const NETUID: Netuid = Netuid(3);
 const FIXED: Fixed = Fixed {
+    block_ms: 12_000,
     seats_max: SEATS_MAX,
     weights_every: 100,
     price_rao: 1_000,

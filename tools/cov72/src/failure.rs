@@ -172,9 +172,9 @@ impl From<ChainError> for Failure {
             ChainError::Damaged { .. } | ChainError::NotAChain { .. } => Self::damaged(error),
             ChainError::Wallet { fault: WalletFault::OtherKey, .. } => Self::damaged(error),
             ChainError::Wallet { .. } => Self::precondition(error),
-            ChainError::SeatForSale { .. } | ChainError::BalanceTooLow { .. } => {
-                Self::precondition(error)
-            }
+            ChainError::SeatForSale { .. }
+            | ChainError::SeatLost { .. }
+            | ChainError::BalanceTooLow { .. } => Self::precondition(error),
             ChainError::OtherChain { .. } => Self::usage(error),
             ChainError::DiskFull { .. } => Self::ours(error),
             _ => Self::refused(error),

@@ -11,13 +11,12 @@ use std::sync::Mutex;
 use serde_json::{Value as Json, json};
 use subxt::ext::codec::Encode;
 use subxt::metadata::Metadata;
-use wire::Hotkey;
+use wire::{Hotkey, Netuid};
 
 use crate::socket::Refused;
 pub(crate) use runtime::Fixed;
 
 pub(crate) type Store = BTreeMap<Vec<u8>, Vec<u8>>;
-const BLOCK_MS: u64 = 12_000;
 
 struct Block {
     store: Store,
@@ -112,7 +111,7 @@ impl Double {
         let (mut store, spec_version) = (parent.store.clone(), parent.spec_version);
         let number = blocks.len() as u64;
         let time = self.key("Timestamp", "Now", vec![]);
-        let now = u64::from_le_bytes(store[&time][..].try_into().unwrap()) + BLOCK_MS;
+        let now = u64::from_le_bytes(store[&time][..].try_into().unwrap()) + self.fixed.block_ms;
         store.insert(time, now.encode());
         let events = work(&mut store, number);
         store.insert(self.key("System", "Events", vec![]), events.unwrap_or_else(|| vec![0]));
@@ -210,6 +209,12 @@ impl Double {
             _ => return Err((-32_601, "Method not found".into(), method.into())),
         })
     }
+}
+
+/// Gives the seat of a hotkey to somebody else.
+#[allow(dead_code, reason = "for the tests of nodes")]
+pub(crate) fn unseat(double: &Double, netuid: Netuid, hotkey: Hotkey) {
+    double.change(|double, store| double.give_away(store, netuid.0, hotkey.0));
 }
 
 /// What the newest state gives a coldkey by hand.

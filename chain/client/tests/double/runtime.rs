@@ -14,6 +14,8 @@ const SUBTENSOR: &str = "SubtensorModule";
 /// What is fixed for all subnets.
 #[derive(Clone, Copy)]
 pub(crate) struct Fixed {
+    /// Between two blocks, by the chain's own clock.
+    pub(crate) block_ms: u64,
     pub(crate) seats_max: u16,
     pub(crate) weights_every: u64,
     pub(crate) price_rao: u64,
@@ -246,6 +248,16 @@ impl Double {
         last[usize::from(uid)] = now;
         store.insert(self.of("LastUpdate", subnet()), last.encode());
         Ok(())
+    }
+
+    /// Puts somebody else on the seat of `hotkey`.
+    pub(super) fn give_away(&self, store: &mut Store, netuid: u16, hotkey: [u8; 32]) {
+        let uids = |hotkey| self.of("Uids", vec![number(netuid), Value::from_bytes(hotkey)]);
+        let uid = self.uid(store, netuid, hotkey).unwrap();
+        let other = [0xee; 32];
+        store.remove(&uids(hotkey));
+        store.insert(uids(other), uid.encode());
+        store.insert(self.of("Keys", vec![number(netuid), number(uid)]), other.encode());
     }
 
     /// Gives a hotkey stake, and with it a permit, on every subnet on which it has a seat.

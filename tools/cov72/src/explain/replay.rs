@@ -83,7 +83,8 @@ pub(super) fn replay(
     let first = FirstParams::of(run, &config.node.genesis);
     let mut replica = Replica::genesis(&device, &layout, run, &first)?;
     let body = setup::block_on(async {
-        let (keypair, stop) = (folder.keypair()?, Arc::new(AtomicBool::new(false)));
+        let keypair = folder.key_in_network(config)?;
+        let stop = Arc::new(AtomicBool::new(false));
         let mut node = setup::join(config, run, &layout, keypair, Arc::new(Quiet), stop).await?;
         let (at, root) = (judgement.evidence.window, judgement.evidence.parent_root);
         let gone = |what: &str| {

@@ -205,7 +205,15 @@ impl Node {
         let bytes = note.to_bytes().map_err(|fault| {
             Failure::usage(format!("network.bucket is no place to tell others: {fault}"))
         })?;
-        Ok(self.chain.commit(self.netuid, &self.keypair, &bytes)?)
+        match self.chain.commit(self.netuid, &self.keypair, &bytes) {
+            Err(ChainError::NotRegistered { .. }) => Err(self.seat_lost(self.head).into()),
+            done => Ok(done?),
+        }
+    }
+
+    fn seat_lost(&self, block: BlockNumber) -> ChainError {
+        let (netuid, hotkey, uid) = (self.netuid, self.keypair.hotkey(), self.uid);
+        ChainError::SeatLost { netuid, hotkey, uid, block }
     }
 
     /// Reads head and seats from the chain.
@@ -227,7 +235,12 @@ impl Node {
         let (metagraph, notes) =
             (self.chain.metagraph(self.netuid)?, self.chain.commitments(self.netuid)?);
         self.directory.update(&metagraph, notes);
-        Ok(head)
+        // A seat under another uid is another seat: samples and votes go by uid.
+        let own = self.directory.seats().find(|seat| seat.hotkey == self.keypair.hotkey());
+        match own.is_some_and(|seat| seat.uid == self.uid) {
+            true => Ok(head),
+            false => Err(self.seat_lost(metagraph.block)),
+        }
     }
 
     /// The newest block seen.
@@ -248,7 +261,7 @@ impl Node {
     /// Waits for a while, then reads the chain again.
     ///
     /// # Errors
-    /// The node is asked to stop, or the chain fails for longer than it may.
+    /// The node is asked to stop, has lost its seat, or the chain fails for longer than it may.
     pub(crate) async fn pause(&mut self) -> Result<BlockNumber, Failure> {
         const TRIES: u32 = 20;
         let mut tried = 0;
@@ -258,7 +271,9 @@ impl Node {
                 return Err(Failure::interrupted("stopped; the same command goes on from here"));
             }
             match self.read_chain() {
-                Err(error @ ChainError::Damaged { .. }) => return Err(error.into()),
+                Err(error @ (ChainError::Damaged { .. } | ChainError::SeatLost { .. })) => {
+                    return Err(error.into());
+                }
                 Err(error) if tried >= TRIES => return Err(error.into()),
                 Err(error) => {
                     tried += 1;

@@ -86,7 +86,6 @@ pub(crate) async fn join(
     stop: Arc<AtomicBool>,
 ) -> Result<Node, Failure> {
     let chain = config.open_chain()?;
-    let keypair = config.wallet_key()?.unwrap_or(keypair);
     check_clock(&*chain, SystemClock.now_ms(), skew_max_ms(config.chain.kind))?;
     let OwnBucket { bucket, public } = own_bucket(config)?;
     bucket.check().await?;

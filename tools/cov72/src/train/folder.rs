@@ -99,6 +99,11 @@ impl RunFolder {
         Ok(Keypair::from_seed(seed.0))
     }
 
+    /// The key that this node has in its network: of a wallet on Bittensor, else the folder's.
+    pub(crate) fn key_in_network(&self, config: &Config) -> Result<Keypair, Failure> {
+        config.wallet_key()?.map_or_else(|| self.keypair(), Ok)
+    }
+
     /// Writes a file whole: under a temporary name, readable by its owner, synced, renamed.
     pub(crate) fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
         replace_file(&self.dir, name, bytes)

@@ -60,7 +60,7 @@ impl Start<'_> {
         let Self { config, folder, dataset, gpu, screen, stop } = self;
         identity::agree_with_network(&run, config, &dataset)?;
         let layout: Layout = model::layout_of(&run.model)?;
-        let (keypair, voice) = (folder.keypair()?, Arc::clone(&screen) as _);
+        let (keypair, voice) = (folder.key_in_network(config)?, Arc::clone(&screen) as _);
         let attack = config.plot()?.map(|plot| plot.attack(keypair.hotkey()));
         let node = setup::join(config, &run, &layout, keypair, voice, stop).await?;
         let learner = Learner::new(&run, &layout, dataset, hands(config, gpu))?;

@@ -66,7 +66,7 @@ pub(crate) fn run(args: &ValidateArgs) -> Result<(), Failure> {
     let first = FirstParams::of(&run, &config.node.genesis);
     let replica = Replica::genesis(&device, &layout, &run, &first)?;
     let done = setup::block_on(async {
-        let (keypair, voice) = (folder.keypair()?, Arc::clone(&screen) as _);
+        let (keypair, voice) = (folder.key_in_network(&config)?, Arc::clone(&screen) as _);
         let node = setup::join(&config, &run, &layout, keypair, voice, stop).await?;
         let recorded = last_window(&folder)?;
         let shown = Arc::clone(&screen);

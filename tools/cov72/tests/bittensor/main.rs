@@ -7,6 +7,7 @@
 #[allow(dead_code, reason = "the client's tests use all of it")]
 mod double;
 mod look;
+mod network;
 #[path = "../../../../chain/client/tests/socket/mod.rs"]
 #[allow(dead_code, reason = "the client's tests use all of it")]
 mod socket;
@@ -25,6 +26,7 @@ use wire::{Keypair, Netuid, Uid};
 
 const NETUID: Netuid = Netuid(3);
 const FIXED: Fixed = Fixed {
+    block_ms: 12_000,
     seats_max: 16,
     weights_every: 100,
     price_rao: 500_000_000,
