@@ -1,5 +1,5 @@
 //! Log-likelihoods of texts under a model: of what follows given texts, and of a whole text piece
-//! by piece.
+//! by piece; and what the model itself writes after a text.
 //!
 //! Where a text ends and what follows it begins is found as the harness does: white space at the
 //! end of the one belongs to the other, and both together are encoded once. What is longer than the
@@ -7,7 +7,10 @@
 
 use std::sync::Arc;
 
-use crate::generate::{Decoder, Extend, LogSoftmax, Wanted, greedy};
+use crate::generate::{
+    Continuation, Decoder, Extend, LogSoftmax, Sampler, Sampling, StopText, TextStream, Wanted,
+    greedy,
+};
 use crate::{Tokenizer, TokenizerError};
 
 /// Why something cannot be scored.
@@ -27,6 +30,14 @@ pub enum JudgeError {
     /// Nothing to score.
     #[error("an answer has no token of its own")]
     Empty,
+    /// No place for a prompt.
+    #[error("an answer of up to {answer} tokens leaves a context of {most} no token of a prompt")]
+    NoRoom {
+        /// Most tokens of an answer.
+        answer: usize,
+        /// Tokens of a context.
+        most: usize,
+    },
 }
 
 /// How likely a text is.
@@ -44,6 +55,8 @@ pub struct Judge {
     tokenizer: Arc<Tokenizer>,
     /// What comes before a text that follows nothing.
     prefix: u32,
+    /// Tokens that end what the model writes.
+    ends: Vec<u32>,
 }
 
 /// Tokens in front of the last, and how many of the last are scored.
@@ -76,9 +89,14 @@ impl Request {
 
 impl Judge {
     /// A judge with the sequences of `decoder`, each of a whole context; `prefix` stands before a
-    /// text that follows nothing.
-    pub fn new(decoder: Decoder, tokenizer: Arc<Tokenizer>, prefix: u32) -> Self {
-        Self { decoder, tokenizer, prefix }
+    /// text that follows nothing, and each of `ends` ends what the model writes.
+    pub fn new(decoder: Decoder, tokenizer: Arc<Tokenizer>, prefix: u32, ends: Vec<u32>) -> Self {
+        Self { decoder, tokenizer, prefix, ends }
+    }
+
+    /// Texts that are asked about at once.
+    pub fn slots(&self) -> usize {
+        self.decoder.slots()
     }
 
     /// How likely each text is after the one given with it.
@@ -122,6 +140,62 @@ impl Judge {
             on_tokens(done, tokens.len());
         }
         Ok(nats)
+    }
+
+    /// What the model writes after each prompt, always the most likely token, up to one of `stops`,
+    /// an end or `tokens_max` tokens. Of a prompt the last tokens count that leave room for those.
+    ///
+    /// # Errors
+    /// A prompt cannot be encoded, or there is no room for one.
+    pub fn written(
+        &mut self,
+        prompts: &[String],
+        stops: &[&str],
+        tokens_max: usize,
+    ) -> Result<Vec<String>, JudgeError> {
+        let most = self.decoder.positions();
+        let room = most.checked_sub(tokens_max).filter(|room| *room > 0);
+        let room = room.ok_or(JudgeError::NoRoom { answer: tokens_max, most })?;
+        let encode = |prompt: &String| {
+            let mut tokens = self.tokenizer.encode_prompt(prompt)?;
+            if tokens.is_empty() {
+                tokens.push(self.prefix);
+            }
+            tokens.drain(..tokens.len().saturating_sub(room));
+            Ok::<_, JudgeError>(tokens)
+        };
+        let prompts = prompts.iter().map(encode).collect::<Result<Vec<_>, _>>()?;
+        let slots = self.decoder.slots();
+        let write = |prompts: &[Vec<u32>]| self.write(prompts, stops, tokens_max);
+        Ok(prompts.chunks(slots).flat_map(write).collect())
+    }
+
+    /// As many texts as there are sequences, at the most; each leaves when it ends.
+    fn write(&mut self, prompts: &[Vec<u32>], stops: &[&str], tokens_max: usize) -> Vec<String> {
+        let likeliest = Sampling { temperature: 0.0, ..Sampling::default() };
+        let begin = |prompt: &Vec<u32>| {
+            let stops = stops.iter().map(|stop| stop.to_string()).collect();
+            let text = TextStream::after(&self.tokenizer, prompt);
+            let sampler = Sampler::new(likeliest, 0);
+            Continuation::new(sampler, text, StopText::new(stops), self.ends.clone(), tokens_max)
+        };
+        let mut rests: Vec<Continuation> = prompts.iter().map(begin).collect();
+        let mut texts = vec![String::new(); prompts.len()];
+        (0..prompts.len()).for_each(|slot| self.decoder.truncate(slot, 0));
+        let mut next: Vec<(usize, Vec<u32>)> = prompts.iter().cloned().enumerate().collect();
+        while !next.is_empty() {
+            let fed = std::mem::take(&mut next);
+            let work: Vec<Extend<'_>> =
+                fed.iter().map(|(slot, tokens)| Extend { slot: *slot, tokens }).collect();
+            self.decoder.extend(&work, Wanted::Last, &mut |place, logits| {
+                let drawn = rests[place.slot].draw(logits);
+                texts[place.slot] += &drawn.text;
+                if drawn.finish.is_none() {
+                    next.push((place.slot, vec![drawn.token]));
+                }
+            });
+        }
+        texts
     }
 
     fn request(&self, given: &str, scored: &str) -> Result<Request, JudgeError> {

@@ -1,11 +1,12 @@
-//! The tasks: what is asked about a row of a dataset. Prompts, choices and what a choice's score is
-//! divided by are those of lm-evaluation-harness 0.4, no examples before the question.
+//! The tasks: which rows are asked about, and which are examples. Definitions are those of
+//! lm-evaluation-harness 0.4.
 
 use serde_json::{Map, Value};
 
-use super::Likelihood;
+use super::questions::{self, Question};
+use super::written::Problem;
 
-/// A task of multiple choice.
+/// What is asked about the rows of a dataset.
 #[derive(Clone, Copy, Debug)]
 pub struct Task {
     /// Its name.
@@ -16,87 +17,131 @@ pub struct Task {
     pub dataset: (&'static str, &'static str),
     /// Beginning of the names of the files to ask from.
     pub split: &'static str,
+    /// Beginning of the names of the files that examples come from.
+    pub examples: &'static str,
+    /// Which of them stand before a question.
+    pub order: Order,
+    /// How many, if nobody says how many.
+    pub shots: usize,
     /// Whether scores per character are reported, too.
     pub has_norm: bool,
-    ask: fn(&Map<String, Value>) -> Result<Question, String>,
+    ask: Ask,
 }
 
-/// A question: texts to compare, of which one is right.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
-    /// Of each choice: what is given, and what is scored after it.
-    pub requests: Vec<(String, String)>,
-    /// Characters of each choice.
-    pub chars: Vec<usize>,
-    /// Which choice is right.
-    pub gold: usize,
-}
-
-/// Whether a model chose right.
+/// Which rows become examples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answered {
-    /// By the log-likelihoods.
-    pub acc: bool,
-    /// By the log-likelihoods per character.
-    pub acc_norm: bool,
+pub enum Order {
+    /// Drawn anew for each question.
+    Drawn,
+    /// Drawn anew for each question, without the row that is asked about.
+    DrawnFromOthers,
+    /// The first of the same subject.
+    First,
 }
 
-const TASKS: [Task; 7] = [
+/// A question in the form that its task has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// One of several answers is right.
+    Choice(Question),
+    /// The answer is written.
+    Written(Problem),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Ask {
+    Choice(fn(&Map<String, Value>) -> Result<Question, String>),
+    Written(fn(&Map<String, Value>) -> Result<Problem, String>),
+}
+
+const TASKS: [Task; 8] = [
     Task {
         name: "arc_challenge",
         version: 1.0,
         dataset: ("allenai/ai2_arc", "ARC-Challenge"),
         split: "test",
+        examples: "train",
+        order: Order::Drawn,
+        shots: 0,
         has_norm: true,
-        ask: arc,
+        ask: Ask::Choice(questions::arc),
     },
     Task {
         name: "arc_easy",
         version: 1.0,
         dataset: ("allenai/ai2_arc", "ARC-Easy"),
         split: "test",
+        examples: "train",
+        order: Order::Drawn,
+        shots: 0,
         has_norm: true,
-        ask: arc,
+        ask: Ask::Choice(questions::arc),
+    },
+    Task {
+        name: "gsm8k",
+        version: 3.0,
+        dataset: ("openai/gsm8k", "main"),
+        split: "test",
+        examples: "train",
+        order: Order::Drawn,
+        shots: 5,
+        has_norm: false,
+        ask: Ask::Written(questions::gsm8k),
     },
     Task {
         name: "hellaswag",
         version: 1.0,
         dataset: ("Rowan/hellaswag", "default"),
         split: "validation",
+        examples: "train",
+        order: Order::DrawnFromOthers,
+        shots: 0,
         has_norm: true,
-        ask: hellaswag,
+        ask: Ask::Choice(questions::hellaswag),
     },
     Task {
         name: "mmlu",
         version: 2.0,
         dataset: ("cais/mmlu", "all"),
         split: "test",
+        examples: "dev",
+        order: Order::First,
+        shots: 0,
         has_norm: false,
-        ask: mmlu,
+        ask: Ask::Choice(questions::mmlu),
     },
     Task {
         name: "openbookqa",
         version: 1.0,
         dataset: ("allenai/openbookqa", "main"),
         split: "test",
+        examples: "train",
+        order: Order::Drawn,
+        shots: 0,
         has_norm: true,
-        ask: openbookqa,
+        ask: Ask::Choice(questions::openbookqa),
     },
     Task {
         name: "piqa",
         version: 1.0,
         dataset: ("baber/piqa", "default"),
         split: "validation",
+        examples: "train",
+        order: Order::DrawnFromOthers,
+        shots: 0,
         has_norm: true,
-        ask: piqa,
+        ask: Ask::Choice(questions::piqa),
     },
     Task {
         name: "winogrande",
         version: 1.0,
         dataset: ("allenai/winogrande", "winogrande_xl"),
         split: "validation",
+        examples: "train",
+        order: Order::DrawnFromOthers,
+        shots: 0,
         has_norm: false,
-        ask: winogrande,
+        ask: Ask::Choice(questions::winogrande),
     },
 ];
 
@@ -111,14 +156,22 @@ pub fn task(name: &str) -> Option<Task> {
 }
 
 impl Task {
+    /// Whether answers are written, not chosen.
+    pub fn is_written(&self) -> bool {
+        matches!(self.ask, Ask::Written(_))
+    }
+
     /// What is asked about a row.
     ///
     /// # Errors
     /// The row lacks a column or holds something else there, in a few words.
-    pub fn question(&self, row: &Map<String, Value>) -> Result<Question, String> {
-        let question = (self.ask)(row)?;
+    pub fn question(&self, row: &Map<String, Value>) -> Result<Asked, String> {
+        let question = match self.ask {
+            Ask::Choice(ask) => ask(row)?,
+            Ask::Written(ask) => return Ok(Asked::Written(ask(row)?)),
+        };
         match question.gold < question.requests.len() {
-            true => Ok(question),
+            true => Ok(Asked::Choice(question)),
             false => {
                 Err(format!("the right answer is number {}, beyond its choices", question.gold))
             }
@@ -126,153 +179,28 @@ impl Task {
     }
 }
 
-impl Question {
-    /// Choices that follow one text, a space between them.
-    fn of(context: &str, choices: &[String], gold: usize) -> Self {
-        let request = |choice: &String| (context.to_string(), format!(" {choice}"));
-        Self {
-            requests: choices.iter().map(request).collect(),
-            chars: choices.iter().map(|choice| choice.chars().count()).collect(),
-            gold,
-        }
-    }
-
-    /// What the likelihoods of its requests come to; of equals the first is chosen.
-    pub fn answered(&self, found: &[Likelihood]) -> Answered {
-        let is_right = |score: &dyn Fn(usize) -> f64| {
-            let best = (1..found.len()).fold(0, |best, at| match score(at) > score(best) {
-                true => at,
-                false => best,
-            });
-            best == self.gold
-        };
-        Answered {
-            acc: is_right(&|at| found[at].nats),
-            acc_norm: is_right(&|at| found[at].nats / self.chars[at] as f64),
-        }
-    }
-}
-
-fn text<'a>(row: &'a Map<String, Value>, key: &str) -> Result<&'a str, String> {
-    let value = row.get(key).ok_or_else(|| missing(row, key))?;
-    value.as_str().ok_or_else(|| format!("its {key} is no text"))
-}
-
-fn texts(row: &Map<String, Value>, key: &str) -> Result<Vec<String>, String> {
-    let values = row.get(key).ok_or_else(|| missing(row, key))?.as_array();
-    let texts = values
-        .and_then(|values| values.iter().map(|value| value.as_str().map(str::to_string)).collect());
-    texts.ok_or_else(|| format!("its {key} is no list of texts"))
-}
-
-fn object<'a>(row: &'a Map<String, Value>, key: &str) -> Result<&'a Map<String, Value>, String> {
-    let value = row.get(key).ok_or_else(|| missing(row, key))?;
-    value.as_object().ok_or_else(|| format!("its {key} is no object"))
-}
-
-fn missing(row: &Map<String, Value>, key: &str) -> String {
-    let present: Vec<String> =
-        row.keys().take(20).map(|key| key.escape_debug().to_string()).collect();
-    format!("it has no {key}, but [{}]", present.join(", "))
-}
-
-/// A number, or the text of one.
-fn number(row: &Map<String, Value>, key: &str) -> Result<usize, String> {
-    let value = row.get(key).ok_or_else(|| missing(row, key))?;
-    let found = match value {
-        Value::String(text) => text.trim().parse().ok(),
-        value => value.as_u64().map(|number| number as usize),
-    };
-    found.ok_or_else(|| format!("its {key} is no number"))
-}
-
-/// Choices with labels, and which of them a label names.
-fn labelled(row: &Map<String, Value>) -> Result<(Vec<String>, usize), String> {
-    let choices = object(row, "choices")?;
-    let (labels, texts) = (texts(choices, "label")?, texts(choices, "text")?);
-    let key = text(row, "answerKey")?.trim_start();
-    let gold = labels.iter().position(|label| label == key);
-    Ok((texts, gold.ok_or_else(|| format!("no choice has the label {}", key.escape_debug()))?))
-}
-
-fn arc(row: &Map<String, Value>) -> Result<Question, String> {
-    let (choices, gold) = labelled(row)?;
-    let context = format!("Question: {}\nAnswer:", text(row, "question")?);
-    Ok(Question::of(&context, &choices, gold))
-}
-
-fn openbookqa(row: &Map<String, Value>) -> Result<Question, String> {
-    let (choices, gold) = labelled(row)?;
-    Ok(Question::of(text(row, "question_stem")?, &choices, gold))
-}
-
-fn piqa(row: &Map<String, Value>) -> Result<Question, String> {
-    let context = format!("Question: {}\nAnswer:", text(row, "goal")?);
-    let choices = [text(row, "sol1")?, text(row, "sol2")?].map(str::to_string);
-    Ok(Question::of(&context, &choices, number(row, "label")?))
-}
-
-fn hellaswag(row: &Map<String, Value>) -> Result<Question, String> {
-    let (activity, first) = (text(row, "activity_label")?, text(row, "ctx_a")?);
-    let context = format!("{activity}: {first} {}", capitalized(text(row, "ctx_b")?));
-    let choices: Vec<String> =
-        texts(row, "endings")?.iter().map(|ending| without_brackets(ending)).collect();
-    Ok(Question::of(&without_brackets(&context), &choices, number(row, "label")?))
-}
-
-/// The first letter large, all others small.
-fn capitalized(text: &str) -> String {
-    let mut chars = text.chars();
-    let first = chars.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-    first + &chars.as_str().to_lowercase()
-}
-
-/// How-to articles come with marks in brackets.
-fn without_brackets(text: &str) -> String {
-    let text = text.trim().replace(" [title]", ". ");
-    let (mut out, mut rest) = (String::with_capacity(text.len()), text.as_str());
-    while let Some(open) = rest.find('[') {
-        let line = rest[open..].split('\n').next().unwrap_or_default();
-        let end = line.find(']').map(|close| open + close + 1);
-        out += &rest[..open];
-        match end {
-            Some(end) => rest = &rest[end..],
-            None => {
-                out.push('[');
-                rest = &rest[open + 1..];
+impl Asked {
+    /// The question with its right answer, as it stands before another question.
+    pub fn example(&self) -> String {
+        let (given, answer) = match self {
+            Self::Choice(question) => &question.requests[question.gold],
+            Self::Written(problem) => {
+                return format!("{} {}\n\n", problem.prompt, problem.answer);
             }
+        };
+        format!("{given}{answer}\n\n")
+    }
+
+    /// The same question after these examples.
+    #[must_use]
+    pub fn after(mut self, examples: &str) -> Self {
+        match &mut self {
+            Self::Choice(question) => {
+                let start = format!("{}{examples}", question.description);
+                question.requests.iter_mut().for_each(|(given, _)| given.insert_str(0, &start));
+            }
+            Self::Written(problem) => problem.prompt.insert_str(0, examples),
         }
+        self
     }
-    (out + rest).replace("  ", " ")
-}
-
-fn mmlu(row: &Map<String, Value>) -> Result<Question, String> {
-    const LETTERS: [&str; 4] = ["A", "B", "C", "D"];
-    let choices = texts(row, "choices")?;
-    if choices.len() != LETTERS.len() {
-        return Err(format!("it has {} choices, not {}", choices.len(), LETTERS.len()));
-    }
-    let subject = text(row, "subject")?.replace('_', " ");
-    let mut context = format!(
-        "The following are multiple choice questions (with answers) about {subject}.\n\n{}\n",
-        text(row, "question")?.trim()
-    );
-    for (letter, choice) in LETTERS.iter().zip(&choices) {
-        context += &format!("{letter}. {choice}\n");
-    }
-    Ok(Question::of(&(context + "Answer:"), &LETTERS.map(str::to_string), number(row, "answer")?))
-}
-
-/// Here the beginnings differ, and what is scored is the end that they share.
-fn winogrande(row: &Map<String, Value>) -> Result<Question, String> {
-    let sentence = text(row, "sentence")?;
-    let (before, after) = sentence.split_once('_').ok_or("its sentence has no gap _")?;
-    let options = [text(row, "option1")?, text(row, "option2")?];
-    let request = |option: &str| (format!("{before}{option}"), format!(" {}", after.trim()));
-    let answer = number(row, "answer")?;
-    Ok(Question {
-        requests: options.map(request).to_vec(),
-        chars: options.map(|option| (before.to_string() + option).chars().count()).to_vec(),
-        gold: answer.checked_sub(1).ok_or("its answer is 0, not 1 or 2")?,
-    })
 }

@@ -13,7 +13,7 @@ d_model = 32
 heads = 2
 kv_heads = 1
 ffn = 64
-seq_len = 256
+seq_len = 512
 
 [inner]
 steps = 5
@@ -50,7 +50,13 @@ fn stage() -> tempfile::TempDir {
     let folder = dir.path().join("data/allenai/openbookqa/main");
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("test-00000-of-00001.jsonl"), rows.join("\n")).unwrap();
-    std::fs::write(folder.join("train.jsonl"), "{}").unwrap();
+    std::fs::write(folder.join("train.jsonl"), rows.join("\n")).unwrap();
+    let problem = json!({ "question": "1 + 1?", "answer": "It is 2.\n#### 2" }).to_string();
+    std::fs::create_dir_all(dir.path().join("data/gsm8k")).unwrap();
+    for split in ["train", "test"] {
+        let file = dir.path().join(format!("data/gsm8k/{split}.jsonl"));
+        std::fs::write(file, [&*problem; 3].join("\n")).unwrap();
+    }
     dir
 }
 
@@ -93,6 +99,25 @@ fn results_have_the_shape_of_the_harness() {
 }
 
 #[test]
+fn examples_and_written_answers_are_reported_as_the_harness_does() {
+    let dir = stage();
+    let args = ["--tasks", "openbookqa,gsm8k", "--data", "data", "--num-fewshot", "2"];
+    let all = found(dir.path(), &args);
+    assert_eq!(all["n-shot"], json!({ "gsm8k": 2, "openbookqa": 2 }));
+    assert_eq!(all["n-samples"]["gsm8k"]["effective"], 3);
+    for filter in ["strict-match", "flexible-extract"] {
+        let of = |metric: &str| all["results"]["gsm8k"][format!("{metric},{filter}")].as_f64();
+        assert!((0.0..=1.0).contains(&of("exact_match").unwrap()), "{all}");
+        assert!(of("exact_match_stderr").is_some(), "{all}");
+    }
+    // Side by side or one after another, the same comes of it; what was published had no examples.
+    let one = found(dir.path(), &[&args[..], &["--batch", "1"]].concat());
+    assert_eq!(one["results"], all["results"]);
+    let table = String::from_utf8(eval(dir.path(), &args).stdout).unwrap();
+    assert!(table.contains("flexible-extract") && !table.contains("44.0"), "{table}");
+}
+
+#[test]
 fn what_cannot_be_asked_is_refused_with_what_helps() {
     let dir = stage();
     let path = |name: &str| -> PathBuf { dir.path().join(name) };
@@ -116,6 +141,21 @@ fn what_cannot_be_asked_is_refused_with_what_helps() {
             3,
             vec!["validation.jsonl: line 1: it has no sol2, but [goal, sol1]"],
         ),
+        (
+            vec!["--tasks", "piqa", "--data", "odd", "--num-fewshot", "1"],
+            3,
+            vec!["no rows for piqa", "train*.parquet"],
+        ),
+        (
+            vec!["--tasks", "gsm8k", "--data", "data"],
+            3,
+            vec!["line 1: 5 examples need more rows than the 3 of train; ask for fewer"],
+        ),
+        (
+            vec!["--tasks", "gsm8k", "--data", "data", "--num-fewshot", "0", "--context", "256"],
+            3,
+            vec!["an answer of up to 256 tokens leaves a context of 256 no token of a prompt"],
+        ),
         (vec!["--tasks", "perplexity", "--data", "odd"], 3, vec!["no text for perplexity"]),
         (
             vec!["--tasks", "perplexity", "--data", "rows.jsonl"],
@@ -128,9 +168,9 @@ fn what_cannot_be_asked_is_refused_with_what_helps() {
             vec!["line 1: an answer of", "the model's context of 8"],
         ),
         (
-            vec!["--tasks", "openbookqa", "--data", "data", "--context", "512"],
+            vec!["--tasks", "openbookqa", "--data", "data", "--context", "1024"],
             2,
-            vec!["--context 512 is more than the 256 tokens"],
+            vec!["--context 1024 is more than the 512 tokens"],
         ),
     ] {
         let output = eval(dir.path(), &args);

@@ -10,8 +10,8 @@ use crate::failure::Failure;
 /// Largest plain text that is scored at once.
 const TEXT_BYTES_MAX: u64 = 1 << 30;
 
-/// The files of a task under `data`, in the order of their names.
-pub(super) fn of_task(task: &Task, data: &Path) -> Result<Vec<PathBuf>, Failure> {
+/// The files of a split of a task's dataset under `data`, in the order of their names.
+pub(super) fn of_task(task: &Task, split: &str, data: &Path) -> Result<Vec<PathBuf>, Failure> {
     let (dataset, config) = task.dataset;
     let name = dataset.rsplit('/').next().unwrap_or(dataset);
     let mut folders: Vec<PathBuf> = [dataset, name]
@@ -21,7 +21,7 @@ pub(super) fn of_task(task: &Task, data: &Path) -> Result<Vec<PathBuf>, Failure>
     folders.push(data.join(task.name));
     for folder in &folders {
         for folder in [folder.clone(), folder.join("data")] {
-            let files = rows_in(&folder, task.split)?;
+            let files = rows_in(&folder, split)?;
             if !files.is_empty() {
                 return Ok(files);
             }
@@ -29,10 +29,9 @@ pub(super) fn of_task(task: &Task, data: &Path) -> Result<Vec<PathBuf>, Failure>
     }
     let looked = folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>();
     Err(Failure::precondition(format!(
-        "no rows for {}: there is no {}*.parquet or .jsonl in {}; get the dataset {dataset} from \
-         the hub, configuration {config}, and name the folder that holds it by --data",
+        "no rows for {}: there is no {split}*.parquet or .jsonl in {}; get the dataset {dataset} \
+         from the hub, configuration {config}, and name the folder that holds it by --data",
         task.name,
-        task.split,
         looked.join(", ")
     )))
 }

@@ -9,7 +9,10 @@ use std::time::Instant;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use model::eval::{Judge, Perplexity, Task, task, task_names};
+use model::eval::{
+    ANSWER_TOKENS_MAX, Asked, Judge, JudgeError, Perplexity, Problem, STOPS, Shots, Task, task,
+    task_names,
+};
 use runtime::dataset::rows;
 
 use crate::failure::Failure;
@@ -23,11 +26,12 @@ const EXAMPLES: &str = "\
 Examples:
   cov72 eval --model runs/nano --tasks perplexity --data book.txt
   cov72 eval --model ~/models/SmolLM2-360M --tasks arc_easy,piqa --data ~/datasets
-  cov72 eval --model models/smol --tasks mmlu --data ~/datasets --limit 200 --json
-Tasks: arc_challenge, arc_easy, hellaswag, mmlu, openbookqa, piqa, winogrande, perplexity.
+  cov72 eval --model models/smol --tasks mmlu --num-fewshot 5 --data ~/datasets --json
+  cov72 eval --model models/smol --tasks gsm8k --data ~/datasets --limit 200
+Tasks: arc_challenge, arc_easy, gsm8k, hellaswag, mmlu, openbookqa, piqa, winogrande, perplexity.
 --data holds datasets as the hub lays them out, e.g. allenai/ai2_arc/ARC-Easy/test-*.parquet.";
 
-/// Ask a model what it knows: multiple choice without examples, or the perplexity of a text.
+/// Ask a model what it knows: multiple choice, problems to solve, or the perplexity of a text.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct EvalArgs {
@@ -39,6 +43,9 @@ pub(crate) struct EvalArgs {
     /// Folder of datasets; for perplexity also a text, or a file of rows
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
+    /// Examples before each question [default: 5 for gsm8k, 0 for the others]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(..=100))]
+    num_fewshot: Option<u16>,
     /// Column of the text in a file of rows, for perplexity
     #[arg(long, value_name = "NAME", default_value = "text")]
     column: String,
@@ -67,7 +74,7 @@ pub(crate) fn run(args: &EvalArgs) -> Result<(), Failure> {
     let started = Instant::now();
     // Files are looked for before a model is read, which may take long.
     let tasks: Vec<Task> = args.tasks.iter().filter_map(|name| task(name)).collect();
-    let found = tasks.iter().map(|task| files::of_task(task, &args.data));
+    let found = tasks.iter().map(|task| Rows::of(task, args));
     let found = found.collect::<Result<Vec<_>, _>>()?;
     let texts = match args.tasks.iter().any(|name| name == PERPLEXITY) {
         true => Some(files::texts(&args.data)?),
@@ -82,10 +89,11 @@ pub(crate) fn run(args: &EvalArgs) -> Result<(), Failure> {
         )));
     }
     let decoder = source.decoder(usize::from(args.batch), most)?;
-    let mut judge = Judge::new(decoder, Arc::clone(&source.tokenizer), source.begin);
     let mut report = Report::new(source.name());
-    for (task, files) in tasks.iter().zip(found) {
-        report.add_choices(task, &ask(task, &files, args.limit, &mut judge)?);
+    let mut judge = Judge::new(decoder, Arc::clone(&source.tokenizer), source.begin, source.ends);
+    for (task, rows) in tasks.iter().zip(found) {
+        let shots = rows.shots;
+        report.add_task(task, shots, &ask(task, rows, args.limit, &mut judge)?);
     }
     if let Some(files) = texts {
         report.add_perplexity(PERPLEXITY, surprise(&files, args, &mut judge)?);
@@ -98,39 +106,90 @@ fn bar(name: &str, style: &str, length: u64) -> ProgressBar {
     ProgressBar::new(length).with_style(style).with_message(name.to_string())
 }
 
+/// Where the rows of a task lie.
+struct Rows {
+    asked: Vec<PathBuf>,
+    /// Examples before each question, and the files that they come from.
+    shots: usize,
+    examples: Vec<PathBuf>,
+}
+
+impl Rows {
+    fn of(task: &Task, args: &EvalArgs) -> Result<Self, Failure> {
+        let shots = args.num_fewshot.map_or(task.shots, usize::from);
+        let examples = match shots {
+            0 => Vec::new(),
+            _ => files::of_task(task, task.examples, &args.data)?,
+        };
+        Ok(Self { asked: files::of_task(task, task.split, &args.data)?, shots, examples })
+    }
+
+    /// All rows that examples may be.
+    fn shots(&self, task: &Task) -> Result<Shots, Failure> {
+        let mut all = Vec::new();
+        for file in &self.examples {
+            for row in rows::open(file)? {
+                all.push(row?);
+            }
+        }
+        Ok(Shots::new(*task, all, self.shots))
+    }
+}
+
 /// Asks about each row of a task.
-fn ask(
-    task: &Task,
-    files: &[PathBuf],
-    limit: Option<u64>,
-    judge: &mut Judge,
-) -> Result<Scores, Failure> {
-    eprintln!("{}: {}", task.name, files::named(files));
+fn ask(task: &Task, found: Rows, limit: Option<u64>, judge: &mut Judge) -> Result<Scores, Failure> {
+    let mut shots = found.shots(task)?;
+    let files = found.asked;
+    eprintln!("{}: {}", task.name, files::named(&files));
     let bytes = files.iter().map(|file| file.metadata().map_or(0, |about| about.len())).sum();
     let progress = bar(task.name, "{msg} {bar:30} {percent} % {eta} left", bytes);
-    let (mut scores, mut passed) = (Scores::default(), 0);
-    for file in files {
+    let (mut scores, mut passed, mut asked) = (Scores::default(), 0, 0);
+    let mut problems = Vec::new();
+    for file in &files {
         let mut rows = rows::open(file)?;
         while let Some(row) = rows.next().transpose()? {
-            if limit.is_some_and(|limit| scores.rows >= limit) {
+            if limit.is_some_and(|limit| asked >= limit) {
                 break;
             }
-            let question = task.question(&row).map_err(|why| rows.error(why))?;
-            let found = judge.likelihoods(&question.requests);
-            let found = found.map_err(|error| rows.error(error))?;
-            scores.add(question.answered(&found));
+            asked += 1;
+            match shots.question(&row).map_err(|why| rows.error(why))? {
+                Asked::Choice(question) => {
+                    let found = judge.likelihoods(&question.requests);
+                    let found = found.map_err(|error| rows.error(error))?;
+                    scores.add(question.answered(&found));
+                }
+                Asked::Written(problem) => problems.push(problem),
+            }
+            if problems.len() == judge.slots() {
+                solve(&mut problems, judge, &mut scores).map_err(|error| rows.error(error))?;
+            }
             progress.set_position(passed + rows.read_bytes());
         }
+        solve(&mut problems, judge, &mut scores).map_err(|error| rows.error(error))?;
         passed += rows.read_bytes();
     }
     progress.finish_and_clear();
     match scores.rows {
         0 => Err(Failure::precondition(format!(
             "{} holds no row to ask about; fetch the dataset anew",
-            files::named(files)
+            files::named(&files)
         ))),
         _ => Ok(scores),
     }
+}
+
+/// Has the model write solutions, as many side by side as it has sequences.
+fn solve(
+    problems: &mut Vec<Problem>,
+    judge: &mut Judge,
+    scores: &mut Scores,
+) -> Result<(), JudgeError> {
+    let prompts: Vec<String> = problems.iter().map(|problem| problem.prompt.clone()).collect();
+    let texts = judge.written(&prompts, &STOPS, ANSWER_TOKENS_MAX)?;
+    for (problem, text) in problems.drain(..).zip(&texts) {
+        scores.add_solved(&problem.solved(text));
+    }
+    Ok(())
 }
 
 /// Scores texts, one after another.

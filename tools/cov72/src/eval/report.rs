@@ -1,7 +1,7 @@
 //! What an evaluation found, in the shape of the harness's results, and as a table beside what was
 //! published of the model that this system trained before.
 
-use model::eval::{Answered, Perplexity, Task};
+use model::eval::{Answered, Perplexity, Solved, Task};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -23,15 +23,22 @@ const PUBLISHED: [(&str, f64); 7] = [
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Scores {
     pub(super) rows: u64,
-    acc: u64,
-    acc_norm: u64,
+    /// By each of the task's two ways to look at an answer.
+    right: [u64; 2],
 }
 
 impl Scores {
     pub(super) fn add(&mut self, answered: Answered) {
+        self.count([answered.acc, answered.acc_norm]);
+    }
+
+    pub(super) fn add_solved(&mut self, solved: &Solved) {
+        self.count([solved.strict.0, solved.flexible.0]);
+    }
+
+    fn count(&mut self, right: [bool; 2]) {
         self.rows += 1;
-        self.acc += u64::from(answered.acc);
-        self.acc_norm += u64::from(answered.acc_norm);
+        self.right.iter_mut().zip(right).for_each(|(sum, right)| *sum += u64::from(right));
     }
 }
 
@@ -48,6 +55,7 @@ pub(super) struct Report {
 struct Found {
     name: String,
     version: f64,
+    shots: usize,
     rows: u64,
     result: Value,
 }
@@ -57,17 +65,24 @@ impl Report {
         Self { model, found: Vec::new(), lines: Vec::new() }
     }
 
-    pub(super) fn add_choices(&mut self, task: &Task, scores: &Scores) {
+    pub(super) fn add_task(&mut self, task: &Task, shots: usize, scores: &Scores) {
         let mut result = json!({ "alias": task.name });
-        let metrics = [("acc", scores.acc), ("acc_norm", scores.acc_norm)];
-        let metrics = &metrics[..if task.has_norm { 2 } else { 1 }];
-        for (at, (metric, right)) in metrics.iter().enumerate() {
-            let mean = *right as f64 / scores.rows as f64;
+        // Metrics and their filters in the results, and what the table calls them.
+        let metrics: &[_] = match (task.is_written(), task.has_norm) {
+            (true, _) => &[
+                ("exact_match", "strict-match", "strict-match"),
+                ("exact_match", "flexible-extract", "flexible-extract"),
+            ],
+            (false, true) => &[("acc", "none", "acc"), ("acc_norm", "none", "acc_norm")],
+            (false, false) => &[("acc", "none", "acc")],
+        };
+        for (at, ((name, filter, metric), right)) in metrics.iter().zip(scores.right).enumerate() {
+            let mean = right as f64 / scores.rows as f64;
             let error = deviation_of_mean(mean, scores.rows);
-            result[format!("{metric},none")] = mean.into();
-            result[format!("{metric}_stderr,none")] = error.map_or("N/A".into(), Value::from);
+            result[format!("{name},{filter}")] = mean.into();
+            result[format!("{name}_stderr,{filter}")] = error.map_or("N/A".into(), Value::from);
             let published = PUBLISHED.iter().find(|(name, _)| *name == task.name);
-            let published = published.filter(|_| at + 1 == metrics.len());
+            let published = published.filter(|_| at + 1 == metrics.len() && shots == 0);
             let published = published.map_or(String::new(), |(_, percent)| format!("{percent:.1}"));
             let spread = error.map_or(String::new(), |error| format!("{:.1}", 100.0 * error));
             self.lines.push(format!(
@@ -78,7 +93,7 @@ impl Report {
             ));
         }
         let (name, version, rows) = (task.name.to_string(), task.version, scores.rows);
-        self.found.push(Found { name, version, rows, result });
+        self.found.push(Found { name, version, shots, rows, result });
     }
 
     pub(super) fn add_perplexity(&mut self, name: &str, (of, documents): (Perplexity, u64)) {
@@ -94,7 +109,7 @@ impl Report {
             self.lines.push(line);
         }
         let name = name.to_string();
-        self.found.push(Found { name, version: 2.0, rows: documents, result });
+        self.found.push(Found { name, version: 2.0, shots: 0, rows: documents, result });
     }
 
     /// Something of each task, by its name.
@@ -108,7 +123,7 @@ impl Report {
             return stdout::print_json(&json!({
                 "results": self.by_name(|found| found.result.clone()),
                 "versions": self.by_name(|found| found.version.into()),
-                "n-shot": self.by_name(|_| 0.into()),
+                "n-shot": self.by_name(|found| found.shots.into()),
                 "n-samples": self.by_name(|found| json!({ "effective": found.rows })),
                 "config": { "model": "cov72", "model_args": self.model },
                 "cov72_version": env!("CARGO_PKG_VERSION"),
