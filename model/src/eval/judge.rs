@@ -57,6 +57,8 @@ pub struct Judge {
     prefix: u32,
     /// Tokens that end what the model writes.
     ends: Vec<u32>,
+    /// What the first sequence holds, for the next question that begins alike.
+    held: Vec<u32>,
 }
 
 /// Tokens in front of the last, and how many of the last are scored.
@@ -91,7 +93,7 @@ impl Judge {
     /// A judge with the sequences of `decoder`, each of a whole context; `prefix` stands before a
     /// text that follows nothing, and each of `ends` ends what the model writes.
     pub fn new(decoder: Decoder, tokenizer: Arc<Tokenizer>, prefix: u32, ends: Vec<u32>) -> Self {
-        Self { decoder, tokenizer, prefix, ends }
+        Self { decoder, tokenizer, prefix, ends, held: Vec::new() }
     }
 
     /// Texts that are asked about at once.
@@ -181,6 +183,7 @@ impl Judge {
         };
         let mut rests: Vec<Continuation> = prompts.iter().map(begin).collect();
         let mut texts = vec![String::new(); prompts.len()];
+        self.held.clear();
         (0..prompts.len()).for_each(|slot| self.decoder.truncate(slot, 0));
         let mut next: Vec<(usize, Vec<u32>)> = prompts.iter().cloned().enumerate().collect();
         while !next.is_empty() {
@@ -218,14 +221,14 @@ impl Judge {
     /// As many requests as there are sequences, at the most.
     fn score(&mut self, requests: &[Request]) -> Vec<Likelihood> {
         let Some(first) = requests.first() else { return Vec::new() };
-        let alike = |request: &Request| {
-            let equal = first.input.iter().zip(&request.input).take_while(|(a, b)| a == b).count();
-            equal.min(request.unscored())
-        };
-        let shared = requests.iter().map(alike).min().unwrap_or(0);
+        let common =
+            |request: &Request| alike(&first.input, &request.input).min(request.unscored());
+        let shared = requests.iter().map(common).min().unwrap_or(0);
+        let kept = alike(&first.input, &self.held).min(shared);
+        self.held.clone_from(&first.input);
         let decoder = &mut self.decoder;
-        decoder.truncate(0, 0);
-        let work = [Extend { slot: 0, tokens: &first.input[..shared] }];
+        decoder.truncate(0, kept);
+        let work = [Extend { slot: 0, tokens: &first.input[kept..shared] }];
         decoder.extend(&work, Wanted::None, &mut |_, _| ());
         (1..requests.len()).for_each(|slot| decoder.fork(0, slot));
         let work: Vec<Extend<'_>> = requests
@@ -243,4 +246,9 @@ impl Judge {
         });
         found
     }
+}
+
+/// Tokens that two texts have in common from the beginning.
+fn alike(one: &[u32], other: &[u32]) -> usize {
+    one.iter().zip(other).take_while(|(a, b)| a == b).count()
 }
