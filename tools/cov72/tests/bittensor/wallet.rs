@@ -143,6 +143,11 @@ fn with<'a>(command: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
     [command, more].concat()
 }
 
+/// Buys a seat with the wallet of [`with_wallet`].
+fn register<'a>(url: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    with(&["register", "--endpoint", url, "--netuid", "3", "--wallet", "main"], more)
+}
+
 fn alice() -> wire::Hotkey {
     let seed = "e5be9a5092b81bca64be81d212e7f2f9eba183bb7a90954f7b76361f6edb5c0a";
     Root::parse(seed).unwrap().hotkey()
@@ -152,8 +157,7 @@ fn alice() -> wire::Hotkey {
 fn a_seat_is_bought_by_the_wallets_sealed_coldkey_once() {
     let Some(bittensor) = Bittensor::start(FIXED) else { return };
     let (place, url) = (with_wallet(), bittensor.server.url());
-    let fixed = ["register", "--endpoint", &url, "--netuid", "3", "--wallet", "main"];
-    let register = [&fixed[..], &["--hotkey", "hot"]].concat();
+    let register = register(&url, &["--hotkey", "hot"]);
     let with_password = |password: &str| {
         place.command(&register).env("COV72_WALLET_PASSWORD", password).output().unwrap()
     };
@@ -183,8 +187,7 @@ fn a_seat_is_bought_by_the_wallets_sealed_coldkey_once() {
 fn a_call_to_sign_elsewhere_needs_neither_coldkey_nor_money() {
     let Some(bittensor) = Bittensor::start(FIXED) else { return };
     let (place, url) = (with_wallet(), bittensor.server.url());
-    let fixed = ["register", "--endpoint", &url, "--netuid", "3", "--wallet", "main"];
-    let print = [&fixed[..], &["--hotkey", "hot", "--max-burn", "0.75", "--print"]].concat();
+    let print = register(&url, &["--hotkey", "hot", "--max-burn", "0.75", "--print"]);
     let told = place.says(&print);
     let hotkey = Root::of_seed([5; 32]).hotkey();
     // Pallet 7, call 134; netuid; hotkey; limit.
@@ -199,13 +202,12 @@ fn a_call_to_sign_elsewhere_needs_neither_coldkey_nor_money() {
 fn what_stands_in_the_way_of_a_seat_is_told_with_the_way_out() {
     let Some(bittensor) = Bittensor::start(FIXED) else { return };
     let (place, url) = (with_wallet(), bittensor.server.url());
-    let fixed = ["register", "--endpoint", &url, "--netuid", "3", "--wallet", "main"];
-    let hot = [&fixed[..], &["--hotkey", "hot"]].concat();
+    let hot = register(&url, &["--hotkey", "hot"]);
     let told = place.refusal(&with(&hot, &["--max-burn", "0.4"]), 4);
     assert!(told.contains("costs 0.5 TAO") && told.contains("0.4 TAO"), "{told}");
     let output = place.run(&with(&hot, &["--max-burn", "-1"]));
     assert_eq!(output.status.code(), Some(2));
-    let told = place.refusal(&[&fixed[..], &["--hotkey", "cold"]].concat(), 3);
+    let told = place.refusal(&register(&url, &["--hotkey", "cold"]), 3);
     assert!(told.contains("hotkeys/cold is not there"), "{told}");
     std::fs::remove_file(place.path(".bittensor/wallets/main/coldkey")).unwrap();
     let told = place.refusal(&hot, 3);
