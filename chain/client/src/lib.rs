@@ -48,7 +48,8 @@ pub struct Neuron {
     pub stake_rao: u64,
     /// When it was registered.
     pub registered_block: BlockNumber,
-    /// When it last set weights; block 0 if never.
+    /// When it last set weights. If never, block 0; on Bittensor that of its registration, from
+    /// which the rate of votes counts there.
     pub last_update: BlockNumber,
     /// Whether its weights count.
     pub validator_permit: bool,

@@ -73,6 +73,10 @@ impl Subject for Remote {
     fn keeps_version_keys(&self) -> bool {
         false
     }
+
+    fn counts_a_seat_as_a_vote(&self) -> bool {
+        true
+    }
 }
 
 fn key(seed: u8) -> Keypair {
@@ -156,7 +160,7 @@ fn over_a_bad_line_nothing_is_said_twice_and_nothing_is_lost() {
     let chain = &remote.chain;
     chain.register(NETUID, &key(1)).unwrap();
     stake(&remote.double, key(1).hotkey());
-    remote.double.advance(1);
+    remote.double.advance(FIXED.weights_every);
     let asked = AtomicU64::new(0);
     remote.server.frames_of(move |_| {
         // A fixed sequence of good and bad weather.

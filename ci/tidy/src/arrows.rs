@@ -5,13 +5,14 @@ use crate::Finding;
 use crate::manifest::Manifest;
 
 /// Each crate with the crates of ours that it may be built on.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("kernels", &[]),
     ("runtime", &["kernels"]),
     ("wire", &[]),
     ("model", &["runtime", "wire"]),
     ("bucket", &["wire"]),
     ("chain", &["wire"]),
+    ("real-runtime", &["chain", "wire"]),
     ("gauntlet", &["wire"]),
     ("basilica", &["wire"]),
     ("bench", &["kernels", "runtime", "model", "wire", "bucket", "gauntlet"]),
@@ -26,7 +27,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("tidy", &[]),
 ];
 /// Crates that may be asynchronous or speak to a network; the bench speaks to this machine alone.
-const ASYNC_CRATES: [&str; 4] = ["bucket", "chain", "bench", "cov72"];
+const ASYNC_CRATES: [&str; 5] = ["bucket", "chain", "real-runtime", "bench", "cov72"];
 /// What makes a crate asynchronous or lets it speak to a network.
 const ASYNC_DEPENDENCIES: [&str; 8] =
     ["tokio", "futures", "async-trait", "smol", "object_store", "reqwest", "hyper", "subxt"];

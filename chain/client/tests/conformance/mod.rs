@@ -17,6 +17,14 @@ pub(crate) trait Subject {
     fn keeps_version_keys(&self) -> bool {
         true
     }
+    /// Whether the rate of votes counts from the seat on, as if it came with a vote.
+    fn counts_a_seat_as_a_vote(&self) -> bool {
+        false
+    }
+    /// Whether a newcomer is given somebody's seat where all are taken.
+    fn gives_seats_away(&self) -> bool {
+        false
+    }
 }
 
 /// The limits that the factory must set.
@@ -32,12 +40,19 @@ fn number(subject: &dyn Subject) -> BlockNumber {
     subject.chain().head().unwrap().number
 }
 
+/// Lets the chain come to the block in which those with a seat may vote.
+fn await_first_votes(subject: &dyn Subject) {
+    if subject.counts_a_seat_as_a_vote() {
+        subject.advance(subject.chain().limits().unwrap().weights_every_blocks);
+    }
+}
+
 /// Runs all of it, each part on a chain of its own.
 pub(crate) fn every_rule_holds<S: Subject>(make: impl Fn() -> S) {
     blocks_count_up_and_carry_their_time(&make());
     waiting_returns_at_the_block_or_times_out(&make());
     seats_are_given_in_order_and_kept(&make());
-    a_full_subnet_refuses_newcomers_only(&make());
+    a_full_subnet_has_no_seat_more(&make());
     subnets_are_apart(&make());
     notes_are_replaced_bounded_and_for_members(&make());
     notes_that_were_replaced_stay_in_the_blocks_of_the_past(&make());
@@ -80,17 +95,26 @@ fn seats_are_given_in_order_and_kept(subject: &dyn Subject) {
     assert_eq!(chain.uid_of(NETUID, key(2).hotkey()).unwrap(), Some(Uid(1)));
 }
 
-fn a_full_subnet_refuses_newcomers_only(subject: &dyn Subject) {
+fn a_full_subnet_has_no_seat_more(subject: &dyn Subject) {
     let chain = subject.chain();
     assert_eq!(chain.limits().unwrap().seats_max, SEATS_MAX);
     for seed in 0..SEATS_MAX as u8 {
         chain.register(NETUID, &key(seed)).unwrap();
     }
-    match chain.register(NETUID, &key(100)) {
-        Err(ChainError::SeatsTaken { seats_max, .. }) => assert_eq!(seats_max, SEATS_MAX),
+    let came = chain.register(NETUID, &key(100));
+    match came {
+        Ok(uid) if subject.gives_seats_away() => {
+            let seats = chain.metagraph(NETUID).unwrap().neurons;
+            assert_eq!(seats.len(), usize::from(SEATS_MAX));
+            assert_eq!(seats[usize::from(uid.0)].hotkey, key(100).hotkey());
+            assert_eq!(chain.uid_of(NETUID, key(uid.0 as u8).hotkey()).unwrap(), None);
+        }
+        Err(ChainError::SeatsTaken { seats_max, .. }) if !subject.gives_seats_away() => {
+            assert_eq!(seats_max, SEATS_MAX);
+            assert_eq!(chain.register(NETUID, &key(3)).unwrap(), Uid(3));
+        }
         other => panic!("{other:?}"),
     }
-    assert_eq!(chain.register(NETUID, &key(3)).unwrap(), Uid(3));
 }
 
 fn subnets_are_apart(subject: &dyn Subject) {
@@ -171,7 +195,8 @@ fn the_metagraph_lists_seats_in_uid_order(subject: &dyn Subject) {
     assert_eq!((old.registered_block, new.registered_block), (first, second));
     assert_eq!((old.stake_rao, old.validator_permit), (0, false));
     assert!(new.stake_rao > 0 && new.validator_permit);
-    assert_eq!(new.last_update, BlockNumber(0));
+    let voted = if subject.counts_a_seat_as_a_vote() { second } else { BlockNumber(0) };
+    assert_eq!(new.last_update, voted);
 }
 
 fn stakes_of_past_blocks_do_not_change(subject: &dyn Subject) {
@@ -202,13 +227,14 @@ fn votes_replace_votes_and_have_a_rate(subject: &dyn Subject) {
         chain.register(NETUID, &key(seed)).unwrap();
     }
     subject.stake(&key(1));
+    await_first_votes(subject);
     assert_eq!(chain.weights(NETUID, Uid(0)).unwrap(), None);
     chain.set_weights(NETUID, &key(1), &[(Uid(2), 65_535), (Uid(1), 1)], 7).unwrap();
     let votes = chain.weights(NETUID, Uid(0)).unwrap().unwrap();
     assert_eq!(votes.shares, [(Uid(1), 1), (Uid(2), 65_535)]);
     assert_eq!(votes.block, number(subject));
     assert!(votes.version_key == 7 || !subject.keeps_version_keys());
-    let again = || chain.set_weights(NETUID, &key(1), &[(Uid(1), 5)], 8);
+    let again = || chain.set_weights(NETUID, &key(1), &[(Uid(1), 65_535)], 8);
     let every = chain.limits().unwrap().weights_every_blocks;
     subject.advance(every - 1);
     match again() {
@@ -220,7 +246,7 @@ fn votes_replace_votes_and_have_a_rate(subject: &dyn Subject) {
     assert_eq!(chain.weights(NETUID, Uid(0)).unwrap().unwrap(), votes);
     subject.advance(1);
     again().unwrap();
-    assert_eq!(chain.weights(NETUID, Uid(0)).unwrap().unwrap().shares, [(Uid(1), 5)]);
+    assert_eq!(chain.weights(NETUID, Uid(0)).unwrap().unwrap().shares, [(Uid(1), 65_535)]);
     assert_eq!(chain.metagraph(NETUID).unwrap().neurons[0].last_update, number(subject));
 }
 
@@ -231,6 +257,7 @@ fn votes_need_a_seat_a_permit_and_known_uids(subject: &dyn Subject) {
     assert!(matches!(refused, Err(ChainError::NotRegistered { .. })), "{refused:?}");
     chain.register(NETUID, &key(1)).unwrap();
     chain.register(NETUID, &key(2)).unwrap();
+    await_first_votes(subject);
     let refused = vote(1, &[(Uid(1), 1)]);
     assert!(matches!(refused, Err(ChainError::NoPermit { .. })), "{refused:?}");
     subject.stake(&key(1));

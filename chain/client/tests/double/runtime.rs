@@ -219,7 +219,8 @@ impl Double {
         store.insert(self.of("SubnetworkN", subnet()), (uid + 1).encode());
         let mut last: Vec<u64> = self.read(store, "LastUpdate", subnet());
         let mut permits: Vec<bool> = self.read(store, "ValidatorPermit", subnet());
-        last.push(0);
+        // As if the seat came with a vote.
+        last.push(now);
         permits.push(false);
         store.insert(self.of("LastUpdate", subnet()), last.encode());
         store.insert(self.of("ValidatorPermit", subnet()), permits.encode());
