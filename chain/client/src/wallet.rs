@@ -31,7 +31,7 @@ pub type AskPassword<'a> = &'a dyn Fn(&Path) -> Option<String>;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WalletFault {
     /// There is none.
-    #[error("is not there: correct the names of wallet and hotkey, or make the key first")]
+    #[error("is not there: correct the names of wallet and hotkey, or run cov72 wallet create")]
     Missing,
     /// There is one already.
     #[error("is there already, and no key is written over another: choose another name")]

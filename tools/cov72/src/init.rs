@@ -1,5 +1,9 @@
-//! `cov72 init`: a network on this machine's dev chain, and the folder of a node of it: a commented
-//! configuration, a fresh key, a seat.
+//! `cov72 init`: a network, on this machine's dev chain or on Bittensor, and the folder of a node
+//! of it: a commented configuration, and on a dev chain a fresh key and a seat.
+
+mod bittensor;
+mod node_file;
+mod plan;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,21 +12,25 @@ use bucket::Credentials;
 use chain::{Blocks, Chain, DevChain, DevChainOptions, SystemClock};
 use clap::{Args, ValueEnum};
 use runtime::dataset::Dataset;
-use wire::{BlockNumber, Keypair, Netuid, Note, Objective, Role, SignedRun, Windows};
+use wire::{Keypair, Netuid, Note, Role, SignedRun};
 
 use crate::attack::Plot;
-use crate::config::{Config, NewRun};
+use crate::config::Config;
 use crate::failure::Failure;
 use crate::node::setup;
 use crate::train::{RunFolder, dataset, describe, refuse_unasked};
+use bittensor::{Bittensor, BittensorArgs};
+pub(crate) use plan::NetworkPlan;
+use plan::{ON_BITTENSOR, ON_DEV_CHAIN, Pace};
 
 /// The subnet of a network that `init` makes.
 const NETUID: Netuid = Netuid(72);
 /// 10^-9 of a token.
 const RAO: u64 = 1_000_000_000;
 
-/// Time that validators have to publish, in milliseconds.
-const JUDGE_MS: u64 = 3_000;
+/// A validator's stake on a dev chain, in tokens.
+const STAKE: u64 = 1_000;
+
 /// Where the network's data lies, if it is not its own synthetic corpus.
 const DATA_PLACE: &str = "data.path";
 /// Where the model lies that the network started from, if it started from one.
@@ -34,13 +42,20 @@ const EXAMPLES: &str = "\
 Examples:
   cov72 init --network net --dir net/judge --role validator    a new network and its first validator
   cov72 init --network net --dir net/alice                     a miner of the same network
-  cov72 init --network net --preset m1 --data shards/          a network only, on prepared data";
+  cov72 init --network net --preset m1 --data shards/          a network only, on prepared data
 
-/// Make a network on this machine, and a node of it: configuration and a fresh key.
+  cov72 init --network net --chain subtensor --netuid 3 \\
+    --endpoint wss://test.finney.opentensor.ai:443 --wallet main --hotkey judge \\
+    --preset m1 --data shards/ --dir net/judge --role validator \\
+    --bucket 's3://judge?endpoint=https://HOST' --read-key read.toml    the same on Bittensor
+  cov72 init --network net --dir net/alice --wallet main --hotkey alice \\
+    --bucket 's3://alice?endpoint=https://HOST' --read-key alice.toml";
+
+/// Make a network, on this machine or on Bittensor, and a node of it.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct InitArgs {
-    /// Folder of the network: run description, dev chain, data; made if it is not there
+    /// Folder of the network: run description, chain, data; made if it is not there
     #[arg(long, value_name = "DIR")]
     network: PathBuf,
     /// Folder of a new node
@@ -49,9 +64,9 @@ pub(crate) struct InitArgs {
     /// What the node does
     #[arg(long, value_enum, default_value_t = RoleArg::Miner)]
     role: RoleArg,
-    /// A validator's stake, in tokens
-    #[arg(long, value_name = "TOKENS", default_value_t = 1_000)]
-    stake: u64,
+    /// A validator's stake on a dev chain, in tokens [default: 1000]
+    #[arg(long, value_name = "TOKENS")]
+    stake: Option<u64>,
     /// The node's bucket: a folder, or s3://BUCKET/PREFIX?endpoint=URL&region=R with the writing
     /// key pair in COV72_S3_ACCESS_KEY and COV72_S3_SECRET_KEY [default: `bucket` in --dir]
     #[arg(long, value_name = "PLACE")]
@@ -61,6 +76,8 @@ pub(crate) struct InitArgs {
     read_key: Option<PathBuf>,
     #[command(flatten)]
     plan: NetworkPlan,
+    #[command(flatten)]
+    bittensor: BittensorArgs,
 }
 
 /// What a node does.
@@ -68,50 +85,6 @@ pub(crate) struct InitArgs {
 enum RoleArg {
     Miner,
     Validator,
-}
-
-/// What a new network is like.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct NetworkPlan {
-    /// Model and training numbers of a new network
-    /// [default: nano]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) preset: Option<String>,
-    /// What counts towards a new network's loss: `pretrain`, every token, or `sft`, answers only
-    /// [default: pretrain]
-    #[arg(long, value_name = "pretrain|sft")]
-    pub(crate) objective: Option<Objective>,
-    /// Start a new network from this model: a folder that `cov72 import` made, a run, or one of its
-    /// checkpoints
-    #[arg(long, value_name = "DIR")]
-    pub(crate) from: Option<PathBuf>,
-    /// TOML file over the preset, for a new network
-    #[arg(long, value_name = "FILE.toml")]
-    pub(crate) model: Option<PathBuf>,
-    /// Inner steps in one window of a new network
-    #[arg(long, value_name = "H")]
-    pub(crate) inner_steps: Option<u64>,
-    /// Decides a new network's initial parameters
-    #[arg(long, value_name = "S", default_value_t = 0)]
-    pub(crate) seed: u64,
-    /// Shards that a new network trains on [default: a synthetic corpus]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
-    /// Seconds after which a window of a new network takes no more contributions; one in which
-    /// everybody has delivered ends at once
-    #[arg(long, value_name = "S", default_value_t = 120)]
-    pub(crate) window_s: u64,
-    /// Milliseconds between two blocks of a new network's chain
-    #[arg(long, value_name = "MS", default_value_t = 250)]
-    pub(crate) block_ms: u64,
-}
-
-impl NetworkPlan {
-    /// The run that is asked for, by flags or in the file.
-    fn asked(&self) -> Result<NewRun, Failure> {
-        let (preset, objective) = (self.preset.clone(), self.objective);
-        NewRun { preset, objective, from: self.from.clone() }.or_in(self.model.as_deref())
-    }
 }
 
 /// A network's folder.
@@ -133,32 +106,60 @@ pub(crate) struct NodePlan<'a> {
     /// How the node cheats on purpose.
     pub(crate) attack: Option<&'a Plot>,
     pub(crate) threads: usize,
+    /// The run's shards, where the network's folder names none.
+    pub(crate) data: Option<&'a Path>,
+    /// The model that the run starts from, where the network's folder names none.
+    pub(crate) genesis: Option<&'a Path>,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &InitArgs) -> Result<(), Failure> {
+    let bittensor = args.bittensor.find(&args.network)?;
+    if bittensor.is_some() && args.stake.is_some() {
+        return Err(Failure::usage(
+            "--stake is for a dev chain; on Bittensor it is the coldkey that stakes: leave it out",
+        ));
+    }
     let network = match NetworkFolder::open(&args.network) {
         Some(network) => network,
         None => {
-            let network = NetworkFolder::create(&args.network, &args.plan)?;
+            let network = match &bittensor {
+                Some(bittensor) => NetworkFolder::create_on(&args.network, &args.plan, bittensor)?,
+                None => NetworkFolder::create(&args.network, &args.plan)?,
+            };
             eprintln!("made a network in {}", args.network.display());
             network
         }
     };
+    if let Some(bittensor) = &bittensor {
+        bittensor.keep(&network.dir)?;
+    }
     let Some(dir) = &args.dir else { return Ok(()) };
-    let role = match args.role {
-        RoleArg::Miner => Role::Miner,
-        RoleArg::Validator => Role::Validator,
-    };
-    let stake_rao = args.stake.saturating_mul(RAO);
-    let bucket = args.bucket.as_deref();
     let read_key = args.read_key.as_deref().map(Credentials::from_file).transpose()?;
-    let read_key = read_key.as_ref();
-    let plan =
-        NodePlan { dir, role, stake_rao, bucket, read_key, faults: None, attack: None, threads: 0 };
-    let uid = network.add(&plan)?;
-    let (config, command) = (dir.join("run.toml"), command_of(role));
-    eprintln!("uid {uid}; start it with: cov72 {command} --config {}", config.display());
+    let plan = NodePlan {
+        dir,
+        role: match args.role {
+            RoleArg::Miner => Role::Miner,
+            RoleArg::Validator => Role::Validator,
+        },
+        stake_rao: args.stake.unwrap_or(STAKE).saturating_mul(RAO),
+        bucket: args.bucket.as_deref(),
+        read_key: read_key.as_ref(),
+        faults: None,
+        attack: None,
+        threads: 0,
+        data: args.plan.data.as_deref(),
+        genesis: args.plan.from.as_deref(),
+    };
+    let config = dir.join("run.toml");
+    match &bittensor {
+        Some(bittensor) => {
+            network.add_on(&plan, bittensor)?;
+            bittensor.tell_seat(&config)?;
+        }
+        None => eprint!("uid {}; ", network.add(&plan)?),
+    }
+    eprintln!("start it with: cov72 {} --config {}", command_of(plan.role), config.display());
     Ok(())
 }
 
@@ -177,56 +178,96 @@ impl NetworkFolder {
         dir.join("run.json").exists().then_some(Self { dir })
     }
 
-    /// Makes chain, data and signed run description, the description last.
+    /// Makes a network on a dev chain of its own.
     pub(crate) fn create(dir: &Path, plan: &NetworkPlan) -> Result<Self, Failure> {
+        let pace = plan.pace(&ON_DEV_CHAIN)?;
+        Self::make(dir, plan, &pace, |folder| {
+            let blocks = Blocks::EveryMs(pace.block_ms);
+            let options = DevChainOptions { blocks, ..DevChainOptions::default() };
+            let file = folder.path("chain.sqlite");
+            let chain = DevChain::create(&file, options, Arc::new(SystemClock))?;
+            let keypair = folder.keypair()?;
+            // Its seat takes what validators give to nobody.
+            chain.register(NETUID, &keypair)?;
+            Ok((keypair, Arc::new(chain)))
+        })
+    }
+
+    /// Makes a network on Bittensor, whose run the hotkey there owns.
+    fn create_on(dir: &Path, plan: &NetworkPlan, on: &Bittensor) -> Result<Self, Failure> {
+        let pace = plan.pace(&ON_BITTENSOR)?;
+        let keypair = on.owner()?;
+        Self::make(dir, plan, &pace, |_| Ok((keypair, on.chain.clone())))
+    }
+
+    /// Makes data, chain and signed run description, the description last. `on_chain` tells who
+    /// owns the run, and on which chain its windows are counted.
+    fn make(
+        dir: &Path,
+        plan: &NetworkPlan,
+        pace: &Pace,
+        on_chain: impl FnOnce(&RunFolder) -> Result<(Keypair, Arc<dyn Chain>), Failure>,
+    ) -> Result<Self, Failure> {
         let asked = plan.asked()?;
-        let mut config = asked.config()?;
-        if let Some(path) = &plan.model {
-            config = config.overlaid(path)?;
-        }
-        if let Some(from) = &plan.from {
-            config.node.genesis =
-                std::path::absolute(from).map_err(|error| Failure::io("find", from, &error))?;
-        }
-        config.seed = plan.seed;
-        config.inner.steps = plan.inner_steps.unwrap_or(config.inner.steps);
-        if let Some(data) = &plan.data {
-            config.node.data.clone_from(data);
-        }
-        config.check()?;
-        if plan.block_ms == 0 || plan.window_s == 0 {
-            return Err(Failure::usage("--block-ms and --window-s must be at least 1"));
-        }
+        let config = plan.config(&asked)?;
         std::fs::create_dir_all(dir).map_err(|error| Failure::io("make", dir, &error))?;
-        let dir = std::path::absolute(dir).map_err(|error| Failure::io("find", dir, &error))?;
-        let owner = RunFolder::claim(&dir)?;
-        let blocks = Blocks::EveryMs(plan.block_ms);
-        let options = DevChainOptions { blocks, ..DevChainOptions::default() };
-        let chain = DevChain::create(&dir.join("chain.sqlite"), options, Arc::new(SystemClock))?;
+        let dir = absolute(dir)?;
+        let folder = RunFolder::claim(&dir)?;
         let data: Dataset = dataset(&config, &dir)?;
         refuse_unasked(&config, asked.objective, &data)?;
-        let keypair = owner.keypair()?;
-        // Its seat takes what validators give to nobody.
-        chain.register(NETUID, &keypair)?;
+        let (keypair, chain) = on_chain(&folder)?;
         let mut run = describe(&config, &data, keypair.hotkey(), None)?;
-        run.windows = Windows {
-            first_block: BlockNumber(chain.head()?.number.0 + 1),
-            blocks_per_window: (1_000 * plan.window_s / plan.block_ms).max(1),
-            judge_blocks: (JUDGE_MS / plan.block_ms).max(2),
-        };
+        // Drawing the first parameters took its time.
+        run.windows = pace.windows(chain.head()?.number);
         if plan.data.is_some() {
-            let place = std::path::absolute(data.dir());
-            let place = place.map_err(|error| Failure::io("find", data.dir(), &error))?;
-            owner.replace(DATA_PLACE, place.display().to_string().as_bytes())?;
+            folder.replace(DATA_PLACE, absolute(data.dir())?.display().to_string().as_bytes())?;
         }
         let genesis = config.node.genesis.display().to_string();
-        owner.replace(GENESIS_PLACE, genesis.as_bytes())?;
-        owner.keep_run(&SignedRun::sign(run, &keypair)?)?;
+        folder.replace(GENESIS_PLACE, genesis.as_bytes())?;
+        folder.keep_run(&SignedRun::sign(run, &keypair)?)?;
         Ok(Self { dir })
     }
 
     /// Makes a node's folder and takes its seat.
     pub(crate) fn add(&self, plan: &NodePlan<'_>) -> Result<wire::Uid, Failure> {
+        let (folder, path) = self.write(plan, None)?;
+        self.seat(plan, &folder, &path).inspect_err(|_| {
+            // Without a seat there is no node; the same command may be tried again.
+            let _ = std::fs::remove_file(&path);
+        })
+    }
+
+    /// Makes a node's folder; its seat is bought elsewhere, and it leaves its note itself.
+    fn add_on(&self, plan: &NodePlan<'_>, on: &Bittensor) -> Result<(), Failure> {
+        let (_, path) = self.write(plan, Some(on))?;
+        let check = || {
+            let (config, note) = note_of(&path)?;
+            let (bytes, most) = (note.len(), on.chain.limits()?.commitment_bytes_max);
+            if bytes > most {
+                return Err(Failure::usage(format!(
+                    "--bucket and --read-key make a note of {bytes} bytes, and the chain takes \
+                     {most}; give shorter names"
+                )));
+            }
+            if !config.network.bucket.contains(':') {
+                eprintln!(
+                    "the bucket is a folder, which nobody beyond this machine can read; for \
+                     strangers give --bucket s3://.. and --read-key FILE.toml"
+                );
+            }
+            Ok(())
+        };
+        check().inspect_err(|_| {
+            let _ = std::fs::remove_file(&path);
+        })
+    }
+
+    /// Writes the configuration of a new node, and tells where.
+    fn write(
+        &self,
+        plan: &NodePlan<'_>,
+        on: Option<&Bittensor>,
+    ) -> Result<(RunFolder, PathBuf), Failure> {
         let folder = RunFolder::claim(plan.dir)?;
         let path = folder.path("run.toml");
         if path.exists() {
@@ -240,11 +281,8 @@ impl NetworkFolder {
             let text = format!("access_key = \"{access}\"\nsecret_key = \"{secret}\"\n");
             folder.replace(READ_KEY, text.as_bytes())?;
         }
-        folder.replace("run.toml", self.toml(plan, &folder)?.as_bytes())?;
-        self.seat(plan, &folder, &path).inspect_err(|_| {
-            // Without a seat there is no node; the same command may be tried again.
-            let _ = std::fs::remove_file(&path);
-        })
+        folder.replace("run.toml", self.toml(plan, &folder, on)?.as_bytes())?;
+        Ok((folder, path))
     }
 
     /// Takes the seat of the node whose configuration lies at `path`.
@@ -260,89 +298,26 @@ impl NetworkFolder {
         if plan.role == Role::Validator {
             chain.set_stake(keypair.hotkey(), plan.stake_rao)?;
         }
-        let Some((config, _)) = Config::of_network(path)? else {
-            return Err(Failure::ours(format!("{} names no network", path.display())));
-        };
-        self.leave_note(&config, &keypair, &chain)?;
+        let (_, note) = note_of(path)?;
+        // So that others look for its bucket from the first window on.
+        chain.commit(NETUID, &keypair, &note)?;
         Ok(uid)
     }
+}
 
-    /// Says where the node's bucket is, so that others look for it from the first window on.
-    fn leave_note(
-        &self,
-        config: &Config,
-        keypair: &Keypair,
-        chain: &DevChain,
-    ) -> Result<(), Failure> {
-        let place = setup::own_bucket(config)?.public.to_string();
-        let note = Note { place, manifest: None };
-        let bytes = note.to_bytes().map_err(|fault| {
-            Failure::usage(format!("--bucket is no place to tell others: {fault}"))
-        })?;
-        Ok(chain.commit(NETUID, keypair, &bytes)?)
-    }
+/// The configuration at `path`, and the note that tells others where that node's bucket is.
+fn note_of(path: &Path) -> Result<(Config, Vec<u8>), Failure> {
+    let Some((config, _)) = Config::of_network(path)? else {
+        return Err(Failure::ours(format!("{} names no network", path.display())));
+    };
+    let place = setup::own_bucket(&config)?.public.to_string();
+    let note = Note { place, manifest: None };
+    let bytes = note
+        .to_bytes()
+        .map_err(|fault| Failure::usage(format!("--bucket is no place to tell others: {fault}")))?;
+    Ok((config, bytes))
+}
 
-    fn toml(&self, plan: &NodePlan<'_>, folder: &RunFolder) -> Result<String, Failure> {
-        let quoted = |path: &Path| toml::Value::from(path.display().to_string()).to_string();
-        let named = std::fs::read_to_string(self.dir.join(DATA_PLACE)).unwrap_or_default();
-        let data = match named.trim() {
-            "" => self.dir.join("data"),
-            named => PathBuf::from(named),
-        };
-        let genesis = std::fs::read_to_string(self.dir.join(GENESIS_PLACE)).unwrap_or_default();
-        let bucket = toml::Value::from(plan.bucket.unwrap_or_default()).to_string();
-        let read_key = match plan.read_key {
-            Some(_) => std::path::absolute(folder.path(READ_KEY))
-                .map_err(|error| Failure::io("find", folder.dir(), &error))?,
-            None => PathBuf::new(),
-        };
-        Ok(format!(
-            "# A {role} of the network in {dir}.\n\
-             # Model and training numbers are those of the run; they need not be repeated here.\n\
-             \n\
-             [network]\n\
-             # The signed run description, the dev chain's file, and the subnet on it.\n\
-             run = {run}\n\
-             chain = {chain}\n\
-             netuid = {netuid}\n\
-             # This node's own bucket; empty for the folder `bucket` beside this file.\n\
-             bucket = {bucket}\n\
-             # Files of key pairs for an S3 bucket: one to write with (empty: the\n\
-             # environment's), and one that is published for others to read with.\n\
-             write_key = \"\"\n\
-             read_key = {read_key}\n\
-             # Storage faults to make on purpose, for tests.\n\
-             faults = {faults}\n\
-             # How to cheat on purpose, for tests.\n\
-             attack = {attack}\n\
-             # Milliseconds between two looks at chain and buckets.\n\
-             poll_ms = 200\n\
-             # Windows between two checkpoints that a validator publishes.\n\
-             checkpoint_every = 10\n\
-             \n\
-             # A network on Bittensor instead: its nodes, and this node's hotkey in a wallet.\n\
-             # [chain]\n\
-             # kind = \"subtensor\"\n\
-             # endpoints = [\"wss://entrypoint-finney.opentensor.ai:443\"]\n\
-             # hotkey = \"/home/me/.bittensor/wallets/default/hotkeys/alice\"\n\
-             \n\
-             [node]\n\
-             # Shards of the run's data, and host threads (0: one per core).\n\
-             data = {data}\n\
-             threads = {threads}\n\
-             # The model that the run starts from, if it starts from one.\n\
-             genesis = {genesis}\n",
-            role = if plan.role == Role::Miner { "miner" } else { "validator" },
-            dir = self.dir.display(),
-            run = quoted(&self.dir.join("run.json")),
-            chain = quoted(&self.dir.join("chain.sqlite")),
-            netuid = NETUID,
-            read_key = quoted(&read_key),
-            faults = quoted(plan.faults.unwrap_or(Path::new(""))),
-            attack = toml::Value::from(plan.attack.map(Plot::to_string).unwrap_or_default()),
-            data = quoted(&data),
-            genesis = toml::Value::from(genesis.trim()),
-            threads = plan.threads,
-        ))
-    }
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| Failure::io("find", path, &error))
 }

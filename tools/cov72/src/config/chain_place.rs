@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chain::subtensor::{Connection, Subtensor, SubtensorOptions};
 use chain::{Chain, DevChain, SystemClock};
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use wire::{Keypair, Netuid};
 
@@ -19,7 +20,7 @@ const REQUEST: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_secs(900);
 
 /// A kind of chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ChainKind {
     /// A file that processes of one machine share; `network.chain` names it.

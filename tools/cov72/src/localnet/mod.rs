@@ -216,6 +216,8 @@ fn start(
             faults: means.faults.as_deref(),
             attack: means.plots.get(&node),
             threads: threads_per_node(args.peers),
+            data: None,
+            genesis: None,
         };
         nodes.seated(node, network.add(&plan)?);
     }

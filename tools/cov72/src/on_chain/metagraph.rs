@@ -1,8 +1,10 @@
 //! `cov72 metagraph`: who sits on a subnet.
 
+use std::collections::HashMap;
+
 use clap::Args;
 use serde::Serialize;
-use wire::Hotkey;
+use wire::{Hotkey, ReferenceNote};
 
 use super::Where;
 use crate::failure::Failure;
@@ -39,15 +41,23 @@ struct Seat {
     address: String,
     stake_rao: u64,
     registered_block: u64,
-    /// Block of its last vote; 0 if it never voted.
+    /// Block of its last vote; if it never voted 0, or on Bittensor that of its registration.
     last_update_block: u64,
     validator: bool,
+    /// The bucket that its note names in the reference implementation's way.
+    reference_bucket: Option<String>,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &MetagraphArgs) -> Result<(), Failure> {
     let site = args.place.site()?;
-    let (metagraph, netuid) = (site.chain()?.metagraph(site.netuid)?, site.netuid);
+    let (chain, netuid) = (site.chain()?, site.netuid);
+    let metagraph = chain.metagraph(netuid)?;
+    let foreign: HashMap<_, _> = chain
+        .commitments(netuid)?
+        .into_iter()
+        .filter_map(|(hotkey, note)| Some((hotkey, ReferenceNote::parse(&note.bytes)?.account)))
+        .collect();
     let seat = |neuron: &chain::Neuron| Seat {
         uid: neuron.uid.0,
         hotkey: neuron.hotkey,
@@ -56,6 +66,7 @@ pub(crate) fn run(args: &MetagraphArgs) -> Result<(), Failure> {
         registered_block: neuron.registered_block.0,
         last_update_block: neuron.last_update.0,
         validator: neuron.validator_permit,
+        reference_bucket: foreign.get(&neuron.hotkey).cloned(),
     };
     let seats: Vec<_> = metagraph.neurons.iter().map(seat).collect();
     if args.json {
@@ -72,7 +83,12 @@ pub(crate) fn run(args: &MetagraphArgs) -> Result<(), Failure> {
             let role = if seat.validator { "validator" } else { "miner" };
             let (uid, address, stake) = (seat.uid, &seat.address, chain::tao(seat.stake_rao));
             let (since, last) = (seat.registered_block, seat.last_update_block);
-            writeln!(out, "{uid:>5}  {address:<48}  {stake:>24}  {since:>10}  {last:>10}  {role}")?;
+            let bucket = seat.reference_bucket.as_ref();
+            let bucket = bucket.map_or(String::new(), |name| format!(", reference bucket {name}"));
+            writeln!(
+                out,
+                "{uid:>5}  {address:<48}  {stake:>24}  {since:>10}  {last:>10}  {role}{bucket}"
+            )?;
         }
         Ok(())
     })

@@ -19,7 +19,7 @@ pub(crate) use info::{ChainArgs, run as info};
 pub(crate) use metagraph::{MetagraphArgs, run as metagraph};
 pub(crate) use password::{ask_password, ask_secret};
 pub(crate) use register::{RegisterArgs, run as register};
-pub(crate) use wallet::{WalletArgs, run as wallet};
+pub(crate) use wallet::{KeyName, WalletArgs, run as wallet};
 
 /// Which chain a command is about.
 #[derive(Args, Debug)]

@@ -51,7 +51,7 @@ struct Folder {
 
 /// A hotkey by its names.
 #[derive(Args, Debug)]
-pub(super) struct KeyName {
+pub(crate) struct KeyName {
     #[command(flatten)]
     folder: Folder,
     /// The wallet [default: default]
@@ -112,11 +112,11 @@ impl Folder {
 
 impl KeyName {
     /// Whether any part of it is given.
-    pub(super) fn is_given(&self) -> bool {
+    pub(crate) fn is_given(&self) -> bool {
         self.wallet.is_some() || self.hotkey.is_some()
     }
 
-    pub(super) fn path(&self) -> Result<PathBuf, Failure> {
+    pub(crate) fn path(&self) -> Result<PathBuf, Failure> {
         let [wallet, hotkey] =
             [&self.wallet, &self.hotkey].map(|name| name.as_deref().unwrap_or("default"));
         Ok(hotkey_path(&self.folder.path()?, wallet, hotkey)?)

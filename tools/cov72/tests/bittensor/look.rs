@@ -71,6 +71,28 @@ fn the_metagraph_names_every_seat_by_its_address() {
 }
 
 #[test]
+fn a_bucket_of_the_reference_implementation_is_named_and_its_keys_are_not() {
+    let Some(bittensor) = Bittensor::start(FIXED) else { return };
+    let (place, url) = (Place::new(), bittensor.server.url());
+    bittensor.seat(&key(1));
+    bittensor.seat(&key(2));
+    let [account, access, secret] = ["a0".repeat(16), "B1".repeat(16), "c2".repeat(32)];
+    let note = [&account[..], &access, &secret].concat();
+    bittensor.client().commit(NETUID, &key(2), note.as_bytes()).unwrap();
+    let metagraph = ["metagraph", "--endpoint", &url, "--netuid", "3"];
+    let told = place.says(&metagraph);
+    let lines: Vec<_> = told.lines().collect();
+    assert!(lines[1].ends_with("miner"), "{told}");
+    assert!(lines[2].ends_with(&format!("reference bucket {account}")), "{told}");
+    let json = place.says(&[&metagraph[..], &["--json"]].concat());
+    let seats = &parsed(&json)["seats"];
+    assert_eq!(seats[0]["reference_bucket"], Json::Null);
+    assert_eq!(seats[1]["reference_bucket"], account);
+    let told = [told, json].concat();
+    assert!(!told.contains(&access[..8]) && !told.contains(&secret[..8]), "{told}");
+}
+
+#[test]
 fn a_dev_chain_is_looked_at_by_a_nodes_configuration() {
     let place = Place::new();
     let init = ["init", "--network", "net", "--dir", "net/a", "--role", "validator"];

@@ -6,6 +6,7 @@
 #[path = "../../../../chain/client/tests/double/mod.rs"]
 #[allow(dead_code, reason = "the client's tests use all of it")]
 mod double;
+mod init;
 mod look;
 mod network;
 #[path = "../../../../chain/client/tests/socket/mod.rs"]
@@ -94,6 +95,11 @@ impl Bittensor {
 
     /// Buys a seat.
     fn seat(&self, hotkey: &Keypair) -> Uid {
+        self.client().register(NETUID, hotkey).unwrap()
+    }
+
+    /// A client whose coldkey can pay for a seat.
+    fn client(&self) -> Subtensor {
         fund(&self.double, key(200).hotkey(), FIXED.price_rao);
         let connection =
             Connection::new(vec![self.server.url()], None, Duration::from_secs(20)).unwrap();
@@ -103,8 +109,7 @@ impl Bittensor {
             patience: Duration::from_secs(60),
             payer: Some((key(200), FIXED.price_rao)),
         };
-        let chain = Subtensor::new(Arc::new(connection), options, Arc::new(SystemClock));
-        chain.register(NETUID, hotkey).unwrap()
+        Subtensor::new(Arc::new(connection), options, Arc::new(SystemClock))
     }
 }
 

@@ -42,24 +42,26 @@ impl Network {
         Some(Self { place, bittensor, stop, blocks: Some(blocks) })
     }
 
-    /// A node with a hotkey in a wallet, which has a seat.
+    /// A node with a hotkey in a wallet, which has a seat; the first makes the network.
     fn add(&self, name: &str) -> Keypair {
-        let dir = format!("net/{name}");
-        let init = ["init", "--network", "net", "--model", "model.toml", "--dir", &dir];
-        let made = self.place.run(&init);
-        assert!(made.status.success(), "{made:?}");
         assert!(self.place.run(&["wallet", "create", "--hotkey", name]).status.success());
         let hotkey = self.place.path(".bittensor/wallets/default/hotkeys").join(name);
-        let path = self.place.path(&dir).join("run.toml");
-        let toml = std::fs::read_to_string(&path).unwrap().replace("netuid = 72", "netuid = 3");
-        let (url, genesis) = (self.bittensor.server.url(), self.bittensor.double.genesis());
-        let chain = format!(
-            "\n[chain]\nkind = \"subtensor\"\nendpoints = [{url:?}]\ngenesis = {genesis:?}\n\
-             hotkey = {hotkey:?}\nlook_ms = 50\n"
-        );
-        std::fs::write(&path, toml + &chain).unwrap();
         let key = read_key(&hotkey, &|_| None).unwrap();
         self.bittensor.seat(&key);
+        let (dir, url) = (format!("net/{name}"), self.bittensor.server.url());
+        let mut init = vec!["init", "--network", "net", "--dir", &dir, "--hotkey", name];
+        let chain = ["--chain", "subtensor", "--netuid", "3", "--endpoint", &url];
+        let pace = ["--block-ms", "250", "--window-s", "120", "--judge-s", "3"];
+        if !self.place.path("net/run.json").exists() {
+            init.extend([&chain[..], &pace, &["--model", "model.toml"]].concat());
+        }
+        let made = self.place.run(&init);
+        assert!(made.status.success(), "{made:?}");
+        // Looks as often as such short windows want it.
+        let path = self.place.path(&dir).join("run.toml");
+        let toml = std::fs::read_to_string(&path).unwrap();
+        let toml = toml.replace("look_ms = 2000", "look_ms = 50");
+        std::fs::write(&path, toml.replace("poll_ms = 2000", "poll_ms = 200")).unwrap();
         key
     }
 
