@@ -72,7 +72,7 @@ impl BittensorArgs {
         let is_dev = network.join("chain.sqlite").exists();
         match (self.chain, &kept) {
             (Some(ChainKind::Dev), Some(_)) => return Err(other("Bittensor")),
-            (Some(ChainKind::Subtensor), None) if network.join("chain.sqlite").exists() => {
+            (Some(ChainKind::Subtensor), None) if is_dev => {
                 return Err(other("a dev chain"));
             }
             (None | Some(ChainKind::Dev), None) if self.says_more() => {
