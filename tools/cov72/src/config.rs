@@ -24,6 +24,11 @@ pub(crate) use new_run::NewRun;
 /// Windows of a node in a network that is not told when to stop.
 pub(crate) const WINDOWS_WITHOUT_END: u64 = i64::MAX as u64;
 
+/// The same place, whatever the working folder is later.
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| Failure::io("find", path, &error))
+}
+
 /// Most ranks that share a GPU.
 const TP_MAX_ON_ONE_GPU: usize = 8;
 

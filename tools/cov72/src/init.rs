@@ -15,7 +15,7 @@ use runtime::dataset::Dataset;
 use wire::{Keypair, Netuid, Note, Role, SignedRun};
 
 use crate::attack::Plot;
-use crate::config::Config;
+use crate::config::{Config, absolute};
 use crate::failure::Failure;
 use crate::node::setup;
 use crate::train::{RunFolder, dataset, describe, refuse_unasked};
@@ -231,35 +231,13 @@ impl NetworkFolder {
     /// Makes a node's folder and takes its seat.
     pub(crate) fn add(&self, plan: &NodePlan<'_>) -> Result<wire::Uid, Failure> {
         let (folder, path) = self.write(plan, None)?;
-        self.seat(plan, &folder, &path).inspect_err(|_| {
-            // Without a seat there is no node; the same command may be tried again.
-            let _ = std::fs::remove_file(&path);
-        })
+        self.seat(plan, &folder, &path).inspect_err(|_| take_back(&path))
     }
 
     /// Makes a node's folder; its seat is bought elsewhere, and it leaves its note itself.
     fn add_on(&self, plan: &NodePlan<'_>, on: &Bittensor) -> Result<(), Failure> {
         let (_, path) = self.write(plan, Some(on))?;
-        let check = || {
-            let (config, note) = note_of(&path)?;
-            let (bytes, most) = (note.len(), on.chain.limits()?.commitment_bytes_max);
-            if bytes > most {
-                return Err(Failure::usage(format!(
-                    "--bucket and --read-key make a note of {bytes} bytes, and the chain takes \
-                     {most}; give shorter names"
-                )));
-            }
-            if !config.network.bucket.contains(':') {
-                eprintln!(
-                    "the bucket is a folder, which nobody beyond this machine can read; for \
-                     strangers give --bucket s3://.. and --read-key FILE.toml"
-                );
-            }
-            Ok(())
-        };
-        check().inspect_err(|_| {
-            let _ = std::fs::remove_file(&path);
-        })
+        check_note(&path, on).inspect_err(|_| take_back(&path))
     }
 
     /// Writes the configuration of a new node, and tells where.
@@ -305,6 +283,30 @@ impl NetworkFolder {
     }
 }
 
+/// Removes the configuration of what became no node; the same command may be tried again.
+fn take_back(path: &Path) {
+    let _ = std::fs::remove_file(path);
+}
+
+/// Checks that the chain takes the note of the node whose configuration lies at `path`.
+fn check_note(path: &Path, on: &Bittensor) -> Result<(), Failure> {
+    let (config, note) = note_of(path)?;
+    let (bytes, most) = (note.len(), on.chain.limits()?.commitment_bytes_max);
+    if bytes > most {
+        return Err(Failure::usage(format!(
+            "--bucket and --read-key make a note of {bytes} bytes, and the chain takes {most}; \
+             give shorter names"
+        )));
+    }
+    if !config.network.bucket.contains(':') {
+        eprintln!(
+            "the bucket is a folder, which nobody beyond this machine can read; for strangers \
+             give --bucket s3://.. and --read-key FILE.toml"
+        );
+    }
+    Ok(())
+}
+
 /// The configuration at `path`, and the note that tells others where that node's bucket is.
 fn note_of(path: &Path) -> Result<(Config, Vec<u8>), Failure> {
     let Some((config, _)) = Config::of_network(path)? else {
@@ -316,8 +318,4 @@ fn note_of(path: &Path) -> Result<(Config, Vec<u8>), Failure> {
         .to_bytes()
         .map_err(|fault| Failure::usage(format!("--bucket is no place to tell others: {fault}")))?;
     Ok((config, bytes))
-}
-
-fn absolute(path: &Path) -> Result<PathBuf, Failure> {
-    std::path::absolute(path).map_err(|error| Failure::io("find", path, &error))
 }

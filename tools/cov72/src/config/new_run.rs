@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use wire::{ModelSpec, Objective, protocol};
 
-use super::{Config, read};
+use super::{Config, absolute, read};
 use crate::failure::Failure;
 
 /// What is asked for, by flags or in a file.
@@ -46,8 +46,7 @@ impl NewRun {
             let spec = model::locate(from)?.spec;
             let seq_len = sequence_within_a_sample(spec.seq_len);
             config.model = ModelSpec { seq_len, ..spec };
-            config.node.genesis =
-                std::path::absolute(from).map_err(|error| Failure::io("find", from, &error))?;
+            config.node.genesis = absolute(from)?;
         }
         config.objective = self.objective.unwrap_or_default();
         if config.objective == Objective::Sft {

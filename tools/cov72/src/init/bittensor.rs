@@ -11,7 +11,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use wire::{Hotkey, Keypair, Netuid, Uid};
 
-use crate::config::{ChainKind, ChainPlace};
+use crate::config::{ChainKind, ChainPlace, absolute};
 use crate::failure::Failure;
 use crate::on_chain::{KeyName, ask_password};
 use crate::train::replace_file;
@@ -119,9 +119,7 @@ impl BittensorArgs {
                  wss://entrypoint-finney.opentensor.ai:443",
             ));
         };
-        let file = self.key.path()?;
-        let file =
-            std::path::absolute(&file).map_err(|error| Failure::io("find", &file, &error))?;
+        let file = absolute(&self.key.path()?)?;
         let hotkey = read_address(&file)?;
         let genesis = self.genesis.clone().unwrap_or(genesis);
         let kind = ChainKind::Subtensor;

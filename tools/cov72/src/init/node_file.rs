@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use wire::Role;
 
 use super::bittensor::Bittensor;
-use super::{DATA_PLACE, GENESIS_PLACE, NETUID, NetworkFolder, NodePlan, READ_KEY, absolute};
+use super::{DATA_PLACE, GENESIS_PLACE, NETUID, NetworkFolder, NodePlan, READ_KEY};
 use crate::attack::Plot;
+use crate::config::absolute;
 use crate::failure::Failure;
 use crate::train::RunFolder;
 

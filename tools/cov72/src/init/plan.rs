@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use wire::{BlockNumber, Objective, Windows};
 
-use super::absolute;
-use crate::config::{Config, NewRun};
+use crate::config::{Config, NewRun, absolute};
 use crate::failure::Failure;
 
 /// How long things take in a network that is not told otherwise.

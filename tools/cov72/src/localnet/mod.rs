@@ -20,6 +20,7 @@ use clap::Args;
 use wire::Role;
 
 use crate::attack::{AttackBy, Plot};
+use crate::config::absolute;
 use crate::failure::Failure;
 use crate::init::{NetworkFolder, NetworkPlan, NodePlan};
 use crate::node::setup;
@@ -255,7 +256,7 @@ impl Means {
     fn of(args: &LocalnetArgs) -> Result<Self, Failure> {
         let faults = args.faults.as_deref().map(|file| {
             setup::faults(file)?;
-            std::path::absolute(file).map_err(|error| Failure::io("find", file, &error))
+            absolute(file)
         });
         let faults = faults.transpose()?;
         let Some(url) = &args.s3 else { return Ok(Self { faults, ..Self::default() }) };

@@ -10,7 +10,7 @@ use chain::{Chain, Clock, SystemClock};
 use wire::{Keypair, Layout, Netuid, RunDescription};
 
 use super::{FirstParams, Node, Pace, Parts, Voice};
-use crate::config::{ChainKind, Config};
+use crate::config::{ChainKind, Config, absolute};
 use crate::failure::Failure;
 
 /// Time for one request to a bucket, before what its size takes.
@@ -61,8 +61,7 @@ fn own_place(config: &Config) -> Result<String, Failure> {
         true => config.dir().join("bucket"),
         false => PathBuf::from(named),
     };
-    let path = std::path::absolute(&path).map_err(|error| Failure::io("find", &path, &error))?;
-    Ok(path.display().to_string())
+    Ok(absolute(&path)?.display().to_string())
 }
 
 /// The storage faults that a file asks for, if one is named.

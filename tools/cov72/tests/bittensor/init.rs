@@ -17,10 +17,6 @@ fn network(url: &str) -> Vec<&str> {
     [&["init", "--network", "net"][..], &chain, &key].concat()
 }
 
-fn with<'a>(arguments: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
-    [arguments, more].concat()
-}
-
 /// What a command that succeeds tells on stderr.
 fn tells(place: &Place, arguments: &[&str]) -> String {
     let output = place.run(arguments);

@@ -113,6 +113,10 @@ impl Bittensor {
     }
 }
 
+fn with<'a>(command: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
+    [command, more].concat()
+}
+
 fn key(seed: u8) -> Keypair {
     Keypair::from_seed([seed; 32])
 }

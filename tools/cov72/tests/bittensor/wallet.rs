@@ -139,10 +139,6 @@ fn with_wallet() -> Place {
     place
 }
 
-fn with<'a>(command: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
-    [command, more].concat()
-}
-
 /// Buys a seat with the wallet of [`with_wallet`].
 fn register<'a>(url: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     with(&["register", "--endpoint", url, "--netuid", "3", "--wallet", "main"], more)
